@@ -36,7 +36,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
 
 
 def chores(settings: Settings) -> list[Chore]:
-    """All scheduled chores with their intervals."""
+    """All scheduled tasks with their intervals."""
     return [
         _chore("fold attempt statistics", timedelta(minutes=5), fold),
         _chore("seal the audit trail", timedelta(minutes=1), seals.seal),

@@ -32,7 +32,7 @@ _ID_SEPARATORS = re.compile(r"[\s,;]+")
 
 
 def mail_address_field() -> StringField:
-    """A mail address, which may be empty."""
+    """An email address, which may be empty."""
     message = "Enter an email address, such as asha@supplier.example."
     checks = [Optional(), Length(max=200), Regexp(r"[^\s@<>,;:\"]+@[A-Za-z0-9.-]+$", message=message)]
     return StringField("Email address", checks, filters=[folded])
@@ -103,7 +103,7 @@ class DeviceTagForm(FlaskForm):
 
 
 class PersonForm(FlaskForm):
-    """Name, mail address, role and suppliers of a person."""
+    """Name, email address, role and suppliers of a person."""
 
     full_name = StringField("Full name", [Length(max=120)], filters=[folded])
     mail_address = mail_address_field()

@@ -1,4 +1,4 @@
-"""``flask work`` and ``flask alerts``: background jobs, scheduled chores and mail."""
+"""``flask work`` and ``flask alerts``: background jobs, scheduled tasks and email."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ alerts = AppGroup("alerts", help="Manage email alerts.")
 @click.option("--once", is_flag=True, help="Run everything that is due, then exit.")
 @with_appcontext
 def work(once: bool) -> None:
-    """Run background jobs and scheduled chores. On SIGTERM, finish the current step and exit."""
+    """Run background jobs and scheduled tasks. On SIGTERM, finish the current step and exit."""
     context.check_encryption_keys()
     task_worker = worker(web.database(), web.settings())
     if not once:

@@ -36,7 +36,7 @@ RESPONSE_EVENTS = {
 
 
 def notify_unsuccessful(session: Session, changes: Sequence[MessageChange]) -> None:
-    """Notify supplier staff of refused and failed messages, and send one email for all of a few minutes."""
+    """Notify supplier staff of refused and failed messages, with one email for all within ``BATCH_DELAY``."""
     unsuccessful = [change for change in changes if change.state in RESPONSE_EVENTS]
     if not unsuccessful:
         return
@@ -140,7 +140,7 @@ def _queued(session: Session, partner_id: int) -> int:
 
 
 def _item_path(partner_id: int) -> str:
-    """The page of the partner's item of attention, a package above."""
+    """The page of the partner's attention item, a package above."""
     return f"/attention/{AuditObject.PARTNER}-{partner_id}"
 
 

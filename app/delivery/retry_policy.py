@@ -171,7 +171,7 @@ def judge(
     `attempts` counts the automatic ones so far including this one; once it exceeds the length of `schedule`
     (seconds), no attempt is left. `success_codes` are the partner's `response_code`s of success besides 0,
     `object_id` is the order's, `after_unknown` says whether an earlier attempt may have been received.
-    `jitter` from 0 to 1 lengthens the wait by 0 to 20 %. `now` (aware) is the time against which a date in
+    `jitter` from 0 to 1 lengthens the wait by 0 to 20%. `now` (aware) is the time against which a date in
     Retry-After is read if the response has no Date. Never raises.
     """
     reply = read_reply(outcome.body) if outcome.body and not outcome.truncated else None

@@ -187,7 +187,7 @@ after a timeout. The same version with different content is a conflict (409).
 
 **Additional fields are allowed.** They are stored and shown.
 
-Any other path below `/api/` returns 404, and any other method 405, both in the same format."""
+Any other path under `/api/` returns 404, and any other method 405, both in the same format."""
 
 _STATUSES = {
     200: "Accepted. A repeat of an accepted message gets the same reply.",

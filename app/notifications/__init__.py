@@ -1,1 +1,1 @@
-"""Notifications of people: the bell, their mails and their preferences."""
+"""Notifications of people: the bell, their emails and their preferences."""

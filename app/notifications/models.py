@@ -95,5 +95,5 @@ class Notification(Base):
     path: Mapped[str] = mapped_column(String(200))
     created_at: Mapped[datetime]
     read_at: Mapped[datetime | None]
-    # Whether the next digest mails it.
+    # Whether the next digest includes it.
     in_digest: Mapped[bool] = mapped_column(default=False)

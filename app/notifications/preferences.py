@@ -25,7 +25,7 @@ DEFAULTS = {
 
 @dataclass(frozen=True, slots=True)
 class NotificationPreferences:
-    """How a person gets each category, and the local hours between which no mail is sent."""
+    """How a person gets each category, and the local hours between which no email is sent."""
 
     timings: Mapping[Category, EmailTiming]
     quiet_from: int | None = None
@@ -51,7 +51,7 @@ class NotificationPreferences:
         return {**timings, "quiet_from": self.quiet_from, "quiet_until": self.quiet_until}
 
     def mail_time(self, now: datetime, zone: ZoneInfo) -> datetime:
-        """When a mail may be sent: now, or when the quiet hours end."""
+        """When an email may be sent: now, or when the quiet hours end."""
         if self.quiet_from is None or self.quiet_until is None or self.quiet_from == self.quiet_until:
             return now
         local = now.astimezone(zone)

@@ -1,4 +1,4 @@
-"""Create notifications, mark them as read, and send their mails. Only the chores commit."""
+"""Create notifications, mark them as read, and send their emails. Only the scheduled tasks commit."""
 
 from __future__ import annotations
 

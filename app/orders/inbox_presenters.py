@@ -124,7 +124,7 @@ class OrderRow:
 
 
 def order_row(order: PurchaseOrder, *, can_assign: bool) -> OrderRow:
-    """An order in the list; ``can_assign`` is a permission that all have who may respond."""
+    """An order in the list. ``can_assign``: everyone who can respond has this permission."""
     return OrderRow(
         order=order,
         chip=order_chip(order),

@@ -40,7 +40,7 @@ def with_own_name(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def filter_values(query: str) -> dict[str, Any]:
-    """The valid filters of a list's query string. A person may have written it: the rest is ignored."""
+    """The valid filters of a list's query string. Invalid ones are ignored, since anyone can edit the URL."""
     try:
         pairs = parse_qsl(query, max_num_fields=50)
     except ValueError:

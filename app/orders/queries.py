@@ -406,7 +406,10 @@ def _is_assigned(session: Session, username: str) -> Any:
 
 
 def _mentioning(session: Session, words: str) -> list[ColumnExpressionArgument[bool]]:
-    """Orders that contain the words: few matches are read by index, of many the first are found soon."""
+    """Orders that contain the words.
+
+    Few matches come from the index; with many, scanning the list finds the first ones quickly.
+    """
     contains = PurchaseOrder.search_text.contains(words, autoescape=True)
     listed = matching_ids(session, TextIndex.ORDERS, words, limit=SORTED_MAX)
     return [contains] if listed is None else [PurchaseOrder.id.in_(listed), contains]

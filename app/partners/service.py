@@ -174,7 +174,7 @@ def resume(session: Session, partner: Partner, reason: str = "", *, by: str = ""
                 "reason": partner.paused_reason or partner.pause_code.value,
             },
         )
-        if not partner.paused_by:  # a person who paused it needs no mail
+        if not partner.paused_by:  # a person who paused it needs no email
             url = mail.link(session, f"/partners/{partner.id}")
             mail.enqueue(session, Topic.RECOVERED, *texts.resumed_mail(partner.name, reason, by=by, url=url))
     partner.paused_at = None

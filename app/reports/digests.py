@@ -19,13 +19,13 @@ from app.tasks.mail_sender import MailWriter
 from app.webhooks.queries import ATTENTION, MessageFilter, attention_count, message_page
 
 LISTED = 20
-"""The most items in a mail; the page has all."""
+"""The most items in an email; the page has all."""
 AHEAD = {"daily": timedelta(hours=24), "hourly": SOON}
 """How far a digest looks ahead."""
 
 
 def mail_writers(settings: Settings) -> Mapping[Topic, MailWriter]:
-    """The functions that write the mails of each topic when they are sent."""
+    """The functions that write the emails of each topic when they are sent."""
     return {
         Topic.ATTENTION: attention_mail,
         Topic.DEADLINES: lambda session: deadlines_mail(session, settings),
@@ -37,7 +37,7 @@ def attention_mail(session: Session) -> tuple[str, str] | None:
     count = attention_count(session, None)
     if not count:
         return None
-    # The same list as the page that the mail links to.
+    # The same list as the page that the email links to.
     newest = message_page(session, None, MessageFilter(state=ATTENTION), limit=LISTED).rows
     return texts.attention_mail(newest, count=count, url=link(session, "/webhooks?state=attention"))
 

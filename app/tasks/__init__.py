@@ -1,1 +1,1 @@
-"""Background jobs, scheduled chores and mail: one table, one lease, one worker."""
+"""Background jobs, scheduled tasks and email: one table, one lease, one worker."""

@@ -1,4 +1,4 @@
-"""Queueing mails in the transaction of what they report. Nothing here sends or commits.
+"""Queueing emails in the transaction of what they report. Nothing here sends or commits.
 
 Without a mail server nothing is queued: ``session.info[MAIL_BASE_URL]`` is None then.
 """
@@ -16,7 +16,7 @@ from app import clock
 from app.tasks.models import MAIL, JobState, Task
 
 MAIL_BASE_URL = "mail_base_url"
-"""The key in ``session.info`` of the base URL of links in emails, which may be empty; None if mail is off."""
+"""Key in ``session.info`` of the base URL of links in emails, which may be empty; None if email is off."""
 SUBJECT_MAX = 200
 DIGEST_HOUR = 8
 """The local hour of daily digests."""
@@ -24,12 +24,12 @@ RETRY_WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 240
 
 
 class Topic(StrEnum):
-    """What a mail is about."""
+    """What an email is about."""
 
     HELD = "held"
     FAILING = "failing"
     RECOVERED = "recovered"
-    # The text is written when it is sent: many failures in a row make one mail.
+    # The text is written when it is sent: many failures in a row make one email.
     ATTENTION = "attention"
     DEADLINES = "deadlines"
     # For one person.
@@ -41,14 +41,14 @@ class Topic(StrEnum):
 
 
 def is_on(session: Session) -> bool:
-    """Whether mails are sent."""
+    """Whether emails are sent."""
     return session.info.get(MAIL_BASE_URL) is not None
 
 
 def enqueue(
     session: Session, topic: Topic, subject: str, body: str, *, at: datetime | None = None, to: str = ""
 ) -> Task | None:
-    """Send a mail after the commit, or not before ``at``. None if mail is off.
+    """Send an email after the commit, or not before ``at``. None if email is off.
 
     Without ``to`` it goes to the recipients of alerts.
     """
@@ -76,9 +76,9 @@ def enqueue(
 
 
 def enqueue_once(session: Session, topic: Topic, *, wait: timedelta) -> Task | None:
-    """Send one mail on this topic after ``wait``; its text is written then.
+    """Send one email on this topic after ``wait``; its text is written then.
 
-    Two concurrent transactions may queue two mails. The sender merges them.
+    Two concurrent transactions may queue two emails. The sender merges them.
     """
     if not is_on(session):
         return None
@@ -91,7 +91,7 @@ def enqueue_once(session: Session, topic: Topic, *, wait: timedelta) -> Task | N
 
 
 def last_created_at(session: Session, topic: Topic) -> datetime | None:
-    """When the newest mail on this topic was queued."""
+    """When the newest email on this topic was queued."""
     newest = select(Task.created_at).where(Task.kind == topic.task_kind).order_by(Task.id.desc()).limit(1)
     return session.scalar(newest)
 

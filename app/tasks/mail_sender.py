@@ -1,4 +1,4 @@
-"""Sending queued mails. No transaction is open while a mail is sent."""
+"""Sending queued emails. No transaction is open while one is sent."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from app.tasks.worker import Handler, Postpone, TaskFailed, TaskRun, TaskSkipped
 
 DEADLINE_SECONDS = 15.0
 MailWriter = Callable[[Session], tuple[str, str] | None]
-"""Writes the subject and body when the mail is sent; None if there is nothing to report."""
+"""Writes the subject and body when the email is sent; None if there is nothing to report."""
 
 
 def handlers(settings: Settings, texts: Mapping[Topic, MailWriter]) -> dict[str, Handler]:
-    """The task handlers for mails; none if mail is off."""
+    """The task handlers for emails; none if email is off."""
     if not settings.smtp_url:
         return {}
     return {topic.task_kind: partial(_send, settings=settings, text=texts.get(topic)) for topic in Topic}
@@ -80,7 +80,7 @@ def _send(run: TaskRun, *, settings: Settings, text: MailWriter | None) -> None:
 
 
 def _cancel_duplicates(session: Session, mail: Task) -> None:
-    """Cancel the other queued mails on the topic, which would have the same text."""
+    """Cancel the other queued emails on the topic, which would have the same text."""
     session.execute(
         update(Task)
         .where(Task.kind == mail.kind, Task.state == JobState.WAITING, Task.id != mail.id)
@@ -89,7 +89,7 @@ def _cancel_duplicates(session: Session, mail: Task) -> None:
 
 
 def _postpone_others(session: Session, mail: Task) -> None:
-    """Postpone the other queued mails, so that a mail server with a problem is not tried with each."""
+    """Postpone the other queued emails, so that a mail server with a problem is not tried with each."""
     now = clock.now()
     session.execute(
         update(Task)

@@ -14,7 +14,7 @@ from app.request_context import ID_MAX, current_request_id
 
 MAIL = "mail:"
 CHORE = "chore:"
-"""Prefixes of the kinds of mails and chores. All other kinds are jobs that people see."""
+"""Prefixes of the kinds of emails and chores. All other kinds are jobs that people see."""
 ATTEMPTS_MAX = 4
 
 
@@ -45,7 +45,7 @@ UNFINISHED = (JobState.WAITING, JobState.RUNNING)
 
 
 class Task(Base):
-    """A job that a person started, a mail to send, or a chore that runs at an interval.
+    """A job that a person started, an email to send, or a chore that runs at an interval.
 
     ``parameters`` describe the work. ``cursor`` is the progress of the handler. It is committed together with
     the work itself, so a task continues after a crash and does nothing twice. ``total`` is 0 if unknown.

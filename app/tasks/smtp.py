@@ -1,4 +1,4 @@
-"""Sends one mail within a deadline over the whole exchange. Returns the outcome and never raises."""
+"""Sends one email within a deadline over the whole exchange. Returns the outcome and never raises."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Recipients that have the mail, those rejected for good, and the error. Others can be retried."""
+    """Recipients that have the email, those rejected for good, and the error. Others can be retried."""
 
     accepted: frozenset[str] = frozenset()
     rejected: frozenset[str] = frozenset()
@@ -45,7 +45,7 @@ class Outcome:
 
 
 def send(server: Server, mail: EmailMessage, recipients: Sequence[str], *, deadline: float) -> Outcome:
-    """Send a mail to these recipients within ``deadline`` seconds."""
+    """Send an email to these recipients within ``deadline`` seconds."""
     watchdog = _Watchdog(deadline)
     try:
         with watchdog, closing(_connect(server, mail, watchdog)) as connection:
