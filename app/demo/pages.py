@@ -50,7 +50,7 @@ _LINES = {
 }
 _STATUSES = {
     Status.CREATED: ("waiting", "Open"),
-    Status.ACCEPTED: ("ok", "Confirmed"),
+    Status.ACCEPTED: ("ok", "Accepted"),
     Status.REJECTED: ("quiet", "Rejected"),
     Status.RETURNED: ("warn", "Returned"),
     Status.CANCELLED: ("quiet", "Canceled"),

@@ -187,7 +187,7 @@ def _check_sense(message: ReqConfirm) -> None:
         raise Invalid(
             ErrorCode.TRANSITION,
             "poConfirmation.poStatusTransition.currentStatus",
-            f"No response is possible to an order that is {statuses.current_status}.",
+            f"An order that is {statuses.current_status} cannot be responded to.",
         )
     if statuses.new_status != status_after(confirmation.supplier_response):
         raise Invalid(

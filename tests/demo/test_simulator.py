@@ -358,6 +358,13 @@ def test_mode_in_malformed_json_is_rejected(client: FlaskClient) -> None:
     assert response.status_code == 400
 
 
+@pytest.mark.parametrize(("mode", "button"), [("ok", "Send"), ("503", "Reset to healthy")])
+def test_page_has_one_main_button(client: FlaskClient, mode: str, button: str) -> None:
+    set_mode(client, mode)
+    buttons = BeautifulSoup(client.get("/").text, "html.parser").select("button.main")
+    assert [found.get_text() for found in buttons] == [button]
+
+
 def test_browser_is_redirected_to_the_page(client: FlaskClient) -> None:
     response = client.post("/behaviour", data={"mode": "503"}, headers={"Accept": "text/html,*/*;q=0.8"})
     assert (response.status_code, response.headers["Location"]) == (303, "/")
