@@ -321,7 +321,7 @@ ERRORS = {
         "This URL only accepts submitted forms. Open the page with the form instead.",
     ),
     409: ("Someone else got there first", "Go back, reload the page and see what changed."),
-    413: ("Request too large", "Shorten it and try again."),
+    413: ("Request too large", "Go back and send less text or a smaller file."),
     414: ("Address too long", "Shorten the filter and try again."),
     429: ("Too many attempts", "Wait a minute and try again."),
 }

@@ -101,7 +101,9 @@ def test_form_over_its_limit_is_refused(anonymous: Browser) -> None:
     response = anonymous.post("/login", data=body, content_type="application/x-www-form-urlencoded")
     assert response.status_code == 413
     upload = {"username": (io.BytesIO(b"a" * 300_000), "name.txt")}
-    assert anonymous.post("/login", data=upload, content_type="multipart/form-data").status_code == 413
+    response = anonymous.post("/login", data=upload, content_type="multipart/form-data")
+    assert response.status_code == 413
+    assert "a smaller file" in response.visible_text
 
 
 class _Body(io.RawIOBase):
