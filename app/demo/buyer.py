@@ -36,10 +36,10 @@ class Buyer:
     """Sends the messages of a buyer."""
 
     def __init__(
-        self, memory: SimulatorState, product: str, inbound_key: str, rng: Random | None = None
+        self, state: SimulatorState, app_url: str, inbound_key: str, rng: Random | None = None
     ) -> None:
-        self._memory = memory
-        self._product = product
+        self._state = state
+        self._app_url = app_url
         self._key = inbound_key
         self._rng = rng or SystemRandom()
         # Two parallel edits of one order would both create the same version.
@@ -53,7 +53,7 @@ class Buyer:
                 body = new_order(self._rng, datetime.now(UTC))
                 sent.append(self._send(OutgoingMessage(Kind.REQ_SEND, body, "New order"), session))
                 if sent[-1].accepted:
-                    self._memory.remember_order(body)
+                    self._state.remember_order(body)
         return sent
 
     def send_edit(self, object_id: str = "", change: Change = Change.QUANTITY) -> Sent:
@@ -65,7 +65,7 @@ class Buyer:
             )
             sent = self._send_single(message)
             if sent.accepted:
-                self._memory.remember_order(message.body)
+                self._state.remember_order(message.body)
             return sent
 
     def send_status_change(
@@ -86,7 +86,7 @@ class Buyer:
             sent = self._send_single(message)
             if sent.accepted:
                 new_status = message.body["poStatus"]["poStatusTransition"]["newStatus"]
-                self._memory.set_order_status(order.object_id, new_status)
+                self._state.set_order_status(order.object_id, new_status)
             return sent
 
     def send_result(
@@ -102,7 +102,7 @@ class Buyer:
         with self._lock:
             response = self._response(object_id)
             # Recorded before it is sent: a new response may arrive immediately after a failure.
-            self._memory.record_result(response, result)
+            self._state.record_result(response, result)
             return self._send_single(
                 late_result_message(
                     response.message, req_msg_id=response.req_msg_id, result=result, error=error
@@ -111,20 +111,20 @@ class Buyer:
 
     def _order(self, object_id: str, matches: Callable[[Order], bool], verb: str) -> Order:
         if object_id:
-            order = self._memory.order(object_id)
+            order = self._state.order(object_id)
             if order is None:
                 raise NoMatch(f"No order has the objectId {object_id}.")
             return order
-        order = self._memory.newest_order(matches)
+        order = self._state.newest_order(matches)
         if order is None:
             raise NoMatch(f"No order can be {verb}.")
         return order
 
     def _response(self, object_id: str) -> AcceptedResponse:
         if object_id:
-            response = self._memory.response_to(object_id)
+            response = self._state.response_to(object_id)
         else:
-            newest = self._memory.responses()[::-1]
+            newest = self._state.responses()[::-1]
             without_result = [response for response in newest if response.result is None]
             response = next(iter(without_result or newest), None)
         if response is None:
@@ -146,7 +146,7 @@ class Buyer:
         status, accepted, reply = self._post(message, session)
         about = message.body[OBJECT_NAMES[message.kind]]
         sent = Sent(
-            number=self._memory.next_number(),
+            number=self._state.next_number(),
             kind=message.kind,
             object_id=about["objectId"],
             po_number=about["buyerPONumber"],
@@ -156,13 +156,13 @@ class Buyer:
             accepted=accepted,
             reply_body=reply,
         )
-        self._memory.add_sent(sent)
+        self._state.add_sent(sent)
         return sent
 
     def _post(self, message: OutgoingMessage, session: requests.Session) -> tuple[int | None, bool, Any]:
         try:
             response = session.post(
-                self._product + API_PATH + message.kind,
+                self._app_url + API_PATH + message.kind,
                 data=dumps(message.body),
                 headers={"Content-Type": "application/json"},
                 timeout=TIMEOUT,

@@ -24,22 +24,22 @@ ORDERS_AT_ONCE = 100
 _PAGES = ("/orders/", "/received/")
 
 
-def init_app(app: Flask, memory: SimulatorState, buyer: Buyer, traffic: TrafficGenerator) -> None:
+def init_app(app: Flask, state: SimulatorState, buyer: Buyer, traffic: TrafficGenerator) -> None:
     """Add the routes to the app."""
-    _add_settings(app, memory, traffic)
+    _add_settings(app, state, traffic)
     _add_sends(app, buyer)
 
 
-def _add_settings(app: Flask, memory: SimulatorState, traffic: TrafficGenerator) -> None:
+def _add_settings(app: Flask, state: SimulatorState, traffic: TrafficGenerator) -> None:
     @app.post("/behaviour")
     def behave() -> BaseResponse:
         try:
-            memory.set_behavior(read_behavior(_values()))
+            state.set_behavior(read_behavior(_values()))
         except BadValue as bad:
             return data({"error": str(bad), "modes": list(MODES)}, 422)
         except Unreadable as unreadable:
             return data({"error": unreadable.detail}, HTTP_STATUS[unreadable.code])
-        return redirect("/", 303) if from_page() else data(asdict(memory.behavior()))
+        return redirect("/", 303) if from_page() else data(asdict(state.behavior()))
 
     @app.post("/busy")
     @_handle_errors

@@ -85,9 +85,9 @@ UPDATES = (
 
 
 def init_app(
-    app: Flask, memory: SimulatorState, traffic: TrafficGenerator, product: str, zone: ZoneInfo
+    app: Flask, state: SimulatorState, traffic: TrafficGenerator, app_url: str, zone: ZoneInfo
 ) -> None:
-    """Add the pages and JSON routes to the app; `product` is PO Confirm's base URL."""
+    """Add the pages and JSON routes to the app; `app_url` is PO Confirm's base URL."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.finalize = replace_control_characters
     app.jinja_env.filters.update(
@@ -114,54 +114,54 @@ def init_app(
         shown_of=_shown_of,
     )
     app.jinja_env.globals.update(
-        product=product,
+        app_url=app_url,
         updates=_possible_updates,
         update_groups=UPDATE_GROUPS,
         confirm_path=API_PATH + Kind.REQ_CONFIRM,
-        response_to=memory.response_to,
-        order_of=memory.order,
+        response_to=state.response_to,
+        order_of=state.order,
     )
-    _add_pages(app, memory, traffic)
+    _add_pages(app, state, traffic)
     _add_assets(app)
-    _add_data(app, memory, traffic)
+    _add_data(app, state, traffic)
 
 
-def _add_pages(app: Flask, memory: SimulatorState, traffic: TrafficGenerator) -> None:
+def _add_pages(app: Flask, state: SimulatorState, traffic: TrafficGenerator) -> None:
     @app.get("/")
     def page() -> str:
-        exchanges, orders = memory.exchanges(), memory.orders()
+        exchanges, orders = state.exchanges(), state.orders()
         return render_template(
             "demo/simulator.html",
             exchanges=exchanges[: -EXCHANGES_SHOWN - 1 : -1],
             count=len(exchanges),
             orders=orders[: -ORDERS_SHOWN - 1 : -1],
             orders_count=len(orders),
-            behavior=memory.behavior(),
+            behavior=state.behavior(),
             groups=GROUPS,
             traffic=traffic,
             sent=request.args.get("sent", type=int),
             accepted=request.args.get("accepted", type=int),
-            just_sent=_just_sent(memory),
+            just_sent=_just_sent(state),
         )
 
     @app.get("/received/<path:idempotency_key>")
     def message_page(idempotency_key: str) -> str | Response:
-        exchanges = [item for item in memory.exchanges() if item.idempotency_key == idempotency_key]
+        exchanges = [item for item in state.exchanges() if item.idempotency_key == idempotency_key]
         if not exchanges:
             return missing("No message with this key was received, or it is no longer stored.")
         return render_template(
-            "demo/received.html", key=idempotency_key, exchanges=exchanges[::-1], just_sent=_just_sent(memory)
+            "demo/received.html", key=idempotency_key, exchanges=exchanges[::-1], just_sent=_just_sent(state)
         )
 
     @app.get("/orders/<path:object_id>")
     def order_page(object_id: str) -> str | Response:
-        known = memory.order(object_id)
+        known = state.order(object_id)
         if known is None:
             return missing("Order not found.")
-        received = [item for item in memory.exchanges() if item.object_id == object_id]
-        events: list[Exchange | Sent] = [*received, *memory.sent(object_id)]
+        received = [item for item in state.exchanges() if item.object_id == object_id]
+        events: list[Exchange | Sent] = [*received, *state.sent(object_id)]
         events.sort(key=_happened_at, reverse=True)
-        return render_template("demo/order.html", order=known, events=events, just_sent=_just_sent(memory))
+        return render_template("demo/order.html", order=known, events=events, just_sent=_just_sent(state))
 
 
 def _add_assets(app: Flask) -> None:
@@ -174,13 +174,13 @@ def _add_assets(app: Flask) -> None:
         return Response(render_template("demo/icon.svg"), mimetype="image/svg+xml")
 
 
-def _add_data(app: Flask, memory: SimulatorState, traffic: TrafficGenerator) -> None:
+def _add_data(app: Flask, state: SimulatorState, traffic: TrafficGenerator) -> None:
     @app.get("/received.json")
     def received() -> Response:
         key, object_id = request.args.get("idempotency_key"), request.args.get("object_id")
         entries = [
             exchange.as_data()
-            for exchange in memory.exchanges()
+            for exchange in state.exchanges()
             if (key is None or exchange.idempotency_key == key)
             and (object_id is None or exchange.object_id == object_id)
         ]
@@ -188,12 +188,12 @@ def _add_data(app: Flask, memory: SimulatorState, traffic: TrafficGenerator) -> 
 
     @app.get("/orders.json")
     def orders_known() -> Response:
-        entries = [_order_data(order, memory.response_to(order.object_id)) for order in memory.orders()]
+        entries = [_order_data(order, state.response_to(order.object_id)) for order in state.orders()]
         return data({"orders": entries, "count": len(entries)})
 
     @app.get("/behaviour.json")
     def behavior_state() -> Response:
-        return data(asdict(memory.behavior()))
+        return data(asdict(state.behavior()))
 
     @app.get("/busy.json")
     def busy_state() -> Response:
@@ -236,10 +236,10 @@ def _order_data(order: Order, response: AcceptedResponse | None) -> dict[str, An
     }
 
 
-def _just_sent(memory: SimulatorState) -> Sent | None:
+def _just_sent(state: SimulatorState) -> Sent | None:
     """The message that was sent before the redirect to this page."""
     number = request.args.get("message", type=int)
-    return next((sent for sent in reversed(memory.sent()) if sent.number == number), None)
+    return next((sent for sent in reversed(state.sent()) if sent.number == number), None)
 
 
 def _happened_at(event: Exchange | Sent) -> datetime:

@@ -77,14 +77,14 @@ def create_simulator(
     app = Flask("partner", root_path=str(_ROOT), template_folder="templates", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = BYTES_MAX
     app.config["MAX_FORM_MEMORY_SIZE"] = BYTES_MAX
-    memory = app.extensions["state"] = SimulatorState(orders or ())
-    product = send_to.rstrip("/")
-    buyer = Buyer(memory, product, inbound_key)
-    traffic = app.extensions["traffic"] = TrafficGenerator(buyer, memory)
+    state = app.extensions["state"] = SimulatorState(orders or ())
+    app_url = send_to.rstrip("/")
+    buyer = Buyer(state, app_url, inbound_key)
+    traffic = app.extensions["traffic"] = TrafficGenerator(buyer, state)
     _guard(app)
-    _add_confirm_route(app, memory, partner_key)
-    pages.init_app(app, memory, traffic, product, ZoneInfo(time_zone))
-    control_routes.init_app(app, memory, buyer, traffic)
+    _add_confirm_route(app, state, partner_key)
+    pages.init_app(app, state, traffic, app_url, ZoneInfo(time_zone))
+    control_routes.init_app(app, state, buyer, traffic)
     return app
 
 
@@ -120,33 +120,33 @@ def _fresh_id(prefix: str) -> str:
     return new_id(SystemRandom(), prefix)
 
 
-def _add_confirm_route(app: Flask, memory: SimulatorState, partner_key: str | None) -> None:
+def _add_confirm_route(app: Flask, state: SimulatorState, partner_key: str | None) -> None:
     @app.post(CONFIRM_PATH)
     def req_confirm() -> BaseResponse:
-        behavior = memory.take_behavior()
+        behavior = state.take_behavior()
         exchange = Exchange(
             idempotency_key=request.headers.get("Idempotency-Key", ""),
             headers=dict(request.headers),
             raw=request.get_data(),
             mode=behavior.mode,
         )
-        reply = _reply(memory, exchange, behavior, partner_key)
+        reply = _reply(state, exchange, behavior, partner_key)
         # Recorded before the reply, so that it is listed as soon as the sender has the reply.
-        memory.add_exchange(exchange)
+        state.add_exchange(exchange)
         return _REPLY_SENDERS.get(behavior.mode, _send)(behavior, exchange, reply)
 
 
-def _reply(memory: SimulatorState, exchange: Exchange, behavior: Behavior, partner_key: str | None) -> _Reply:
-    req_msg_id = memory.new_req_msg_id()
+def _reply(state: SimulatorState, exchange: Exchange, behavior: Behavior, partner_key: str | None) -> _Reply:
+    req_msg_id = state.new_req_msg_id()
     try:
         _check_sender(partner_key)
         exchange.body = read_json(exchange.raw)
         message = parse(Kind.REQ_CONFIRM, exchange.body)
         identity = identity_of(message)
-        req_msg_id = memory.req_msg_id(identity)
+        req_msg_id = state.req_msg_id(identity)
         _check_sense(message)
         if behavior.accepts:
-            req_msg_id = _take(memory, exchange, identity, message)
+            req_msg_id = _take(state, exchange, identity, message)
     except (Unreadable, Invalid) as refused:
         field = "" if isinstance(refused, Unreadable) else refused.field
         failure = _failure(req_msg_id, exchange.body, refused.code, refused.detail, field)
@@ -197,8 +197,8 @@ def _check_sense(message: ReqConfirm) -> None:
         )
 
 
-def _take(memory: SimulatorState, exchange: Exchange, identity: Identity, message: ReqConfirm) -> str:
-    taken = memory.accept(identity, exchange.idempotency_key, message)
+def _take(state: SimulatorState, exchange: Exchange, identity: Identity, message: ReqConfirm) -> str:
+    taken = state.accept(identity, exchange.idempotency_key, message)
     exchange.repeat = taken.repeat
     if taken.refused:
         raise Invalid(taken.refused, _FIELDS[taken.refused], taken.detail)

@@ -31,18 +31,18 @@ NEWEST = 500
 """The maximum number of saved records of each kind, since a stop must not take longer than two seconds."""
 
 
-def save(memory: SimulatorState, path: Path, of: str) -> None:
+def save(state: SimulatorState, path: Path, of: str) -> None:
     """Write the state to a file; ``of`` names the database that it belongs to."""
     part = path.with_suffix(".part")
     part.unlink(missing_ok=True)
     part.touch(mode=0o600)
     with part.open("wb") as file:
-        for record in _records(memory.saved_state(), of):
+        for record in _records(state.saved_state(), of):
             file.write(dumps(record) + b"\n")
     part.replace(path)
 
 
-def load(memory: SimulatorState, path: Path, of: str) -> None:
+def load(state: SimulatorState, path: Path, of: str) -> None:
     """Load the state from a file, if the file exists and belongs to this database."""
     if not path.is_file():
         return
@@ -55,7 +55,7 @@ def load(memory: SimulatorState, path: Path, of: str) -> None:
             _add_record(saved, _read(line))
         except (KeyError, TypeError, ValueError) as error:
             log.warning("a line of %s cannot be read: %s", path.name, error)
-    memory.restore(saved)
+    state.restore(saved)
 
 
 def _records(state: SavedState, of: str) -> Iterator[dict[str, Any]]:

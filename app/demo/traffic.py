@@ -31,9 +31,9 @@ Action = Callable[[], Sent]
 class TrafficGenerator:
     """Sends messages at random intervals until it is stopped."""
 
-    def __init__(self, buyer: Buyer, memory: SimulatorState, rng: Random | None = None) -> None:
+    def __init__(self, buyer: Buyer, state: SimulatorState, rng: Random | None = None) -> None:
         self._buyer = buyer
-        self._memory = memory
+        self._state = state
         self._rng = rng or SystemRandom()
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -97,7 +97,7 @@ class TrafficGenerator:
 
     def _actions(self) -> list[Action]:
         """A random action first, then all others, for when it is not possible."""
-        open_orders = sum(order.status == Status.CREATED for order in self._memory.orders())
+        open_orders = sum(order.status == Status.CREATED for order in self._state.orders())
         weights: dict[Action, int] = {
             self._new_order: 10 if open_orders < OPEN_ORDERS_MAX else 0,
             self._edit: 5,
@@ -127,7 +127,7 @@ class TrafficGenerator:
         return self._buyer.send_status_change(object_id, action)
 
     def _result(self) -> Sent:
-        waiting = [response for response in self._memory.responses() if response.result is None]
+        waiting = [response for response in self._state.responses() if response.result is None]
         if not waiting:
             raise NoMatch("Every response has its result.")
         response = self._rng.choice(waiting)
@@ -136,7 +136,7 @@ class TrafficGenerator:
 
     def _random_order(self, matches: Callable[[Order], bool]) -> str:
         """The id of a random matching order. Raises NoMatch."""
-        object_ids = [order.object_id for order in self._memory.orders()[-NEWEST:] if matches(order)]
+        object_ids = [order.object_id for order in self._state.orders()[-NEWEST:] if matches(order)]
         if not object_ids:
             raise NoMatch("No matching order.")
         return self._rng.choice(object_ids)

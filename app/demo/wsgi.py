@@ -39,9 +39,9 @@ application = create_simulator(
     time_zone=os.environ.get("DEMO_TIME_ZONE") or "Asia/Kolkata",
 )
 if state_file := os.environ.get("DEMO_STATE_FILE"):
-    memory, of = application.extensions["state"], os.environ.get("DEMO_STATE_OF", "")
-    load(memory, Path(state_file), of)
-    atexit.register(save, memory, Path(state_file), of)
+    state, of = application.extensions["state"], os.environ.get("DEMO_STATE_OF", "")
+    load(state, Path(state_file), of)
+    atexit.register(save, state, Path(state_file), of)
 traffic = application.extensions["traffic"]
 atexit.register(traffic.stop)
 if os.environ.get("DEMO_BUSY"):

@@ -23,11 +23,11 @@ class RunningSimulator:
 
     def __init__(self, path: Path, of: str = "this one") -> None:
         app = create_simulator(send_to="http://127.0.0.1:9", inbound_key="inbound-secret")
-        self.memory, self.client, self._path, self._of = app.extensions["state"], app.test_client(), path, of
-        storage.load(self.memory, path, of)
+        self.state, self.client, self._path, self._of = app.extensions["state"], app.test_client(), path, of
+        storage.load(self.state, path, of)
 
     def stop(self) -> None:
-        storage.save(self.memory, self._path, self._of)
+        storage.save(self.state, self._path, self._of)
 
 
 @pytest.fixture
@@ -47,22 +47,22 @@ def test_exchanges_survive_a_restart(path: Path, confirmation: Callable[..., dic
     taken = confirm(first.client, confirmation())
     confirm(first.client, b"\xff no JSON \0", key="msg_2")
     first.client.post("/send-result")
-    assert [sent.status for sent in first.memory.sent()] == [None]
+    assert [sent.status for sent in first.state.sent()] == [None]
     listed = first.client.get("/received.json").data
     first.stop()
     assert path.stat().st_mode & 0o777 == 0o600
 
     second = RunningSimulator(path)
     assert second.client.get("/received.json").data == listed
-    assert second.memory.sent() == first.memory.sent()
-    assert second.memory.next_number() == 2
+    assert second.state.sent() == first.state.sent()
+    assert second.state.next_number() == 2
     again = confirm(second.client, confirmation())
     assert (again["result"], again["reqMsgId"]) == ("SUCCESS", taken["reqMsgId"])
     assert second.client.get("/received.json").get_json()["received"][-1]["repeat"] is True
     contrary = confirmation(response="REJECT", new_status="REJECTED", remarks="No")
     assert confirm(second.client, contrary, key="msg_3")["errorCd"] == "PO_CONFLICT"
     second.stop()
-    assert len(RunningSimulator(path).memory.exchanges()) == 4
+    assert len(RunningSimulator(path).state.exchanges()) == 4
 
 
 def test_simulator_of_another_database_starts_empty(
@@ -71,8 +71,8 @@ def test_simulator_of_another_database_starts_empty(
     first = RunningSimulator(path)
     confirm(first.client, confirmation())
     first.stop()
-    assert RunningSimulator(path, of="another one").memory.exchanges() == []
-    assert len(RunningSimulator(path).memory.exchanges()) == 1
+    assert RunningSimulator(path, of="another one").state.exchanges() == []
+    assert len(RunningSimulator(path).state.exchanges()) == 1
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_simulator_of_another_database_starts_empty(
 def test_damaged_file_does_not_prevent_a_start(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     simulator = RunningSimulator(path)
-    assert simulator.memory.exchanges() == []
+    assert simulator.state.exchanges() == []
     simulator.stop()
     assert path.read_bytes() == b'{"of":"this one"}\n'
 
@@ -93,7 +93,7 @@ def test_unreadable_line_does_not_affect_others(
     confirm(first.client, confirmation())
     first.stop()
     path.write_bytes(path.read_bytes() + b'{"sent":{"kind":"unheard of"}}\n')
-    assert len(RunningSimulator(path).memory.exchanges()) == 1
+    assert len(RunningSimulator(path).state.exchanges()) == 1
 
 
 def test_stored_exchanges_are_limited(
@@ -104,7 +104,7 @@ def test_stored_exchanges_are_limited(
     for number in range(5):
         confirm(first.client, confirmation(object_id=f"POR{number}"), key=f"msg_{number}")
     first.stop()
-    assert [exchange.idempotency_key for exchange in RunningSimulator(path).memory.exchanges()] == [
+    assert [exchange.idempotency_key for exchange in RunningSimulator(path).state.exchanges()] == [
         "msg_2",
         "msg_3",
         "msg_4",
