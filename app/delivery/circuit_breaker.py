@@ -314,6 +314,6 @@ def _report_change(session: Session, partner_id: int, before: BreakerState, afte
     limit = failing_after(session)
     was_failing, fails = is_failing(before, limit), is_failing(after, limit)
     if fails and not was_failing:
-        notifications.failing(session, partner_id, after.failed_attempts)
+        notifications.notify_failing(session, partner_id, after.failed_attempts)
     elif was_failing and not fails and (since := before.failed_since or before.opened_at):
-        notifications.recovered(session, partner_id, since)
+        notifications.notify_recovered(session, partner_id, since)

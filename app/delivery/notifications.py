@@ -54,7 +54,7 @@ def notify_unsuccessful(session: Session, changes: Sequence[MessageChange]) -> N
         )
 
 
-def held(session: Session, partner_id: int, reason: PauseCode, params: Mapping[str, Any]) -> None:
+def notify_paused(session: Session, partner_id: int, reason: PauseCode, params: Mapping[str, Any]) -> None:
     """Record, and email people, that the app paused a partner."""
     name = _name(session, partner_id)
     trail.record(
@@ -69,7 +69,7 @@ def held(session: Session, partner_id: int, reason: PauseCode, params: Mapping[s
         return
     url = link(session, f"/partners/{partner_id}")
     mail = texts.paused_mail(name, reason, params, queued=_queued(session, partner_id), url=url)
-    enqueue(session, Topic.HELD, *mail)
+    enqueue(session, Topic.PAUSED, *mail)
 
 
 def breaker_opened(session: Session, partner_id: int, failures: int) -> None:
@@ -96,7 +96,7 @@ def breaker_closed(session: Session, partner_id: int, since: datetime, probes: i
     )
 
 
-def failing(session: Session, partner_id: int, failures: int) -> None:
+def notify_failing(session: Session, partner_id: int, failures: int) -> None:
     """Notify people and send the email that a partner is failing, after ``failures`` failed attempts."""
     _notify_affected(session, partner_id, Event.PARTNER_FAILING)
     if not is_on(session):
@@ -106,7 +106,7 @@ def failing(session: Session, partner_id: int, failures: int) -> None:
     enqueue(session, Topic.FAILING, *mail)
 
 
-def recovered(session: Session, partner_id: int, since: datetime) -> None:
+def notify_recovered(session: Session, partner_id: int, since: datetime) -> None:
     """Notify people and send the email that a partner has recovered. It was failing since this time."""
     _notify_affected(session, partner_id, Event.PARTNER_RECOVERED)
     if not is_on(session):

@@ -346,7 +346,7 @@ def _pause_gone(session: Session, claimed: ClaimedMessage, now: datetime) -> Non
         .returning(partners.c.id)
     ).first()
     if paused:
-        notifications.held(session, claimed.partner_id, PauseCode.GONE, params)
+        notifications.notify_paused(session, claimed.partner_id, PauseCode.GONE, params)
 
 
 def _count_credential_failure(session: Session, result: AttemptResult, now: datetime) -> None:
@@ -366,7 +366,7 @@ def _count_credential_failure(session: Session, result: AttemptResult, now: date
         .where(partners.c.id == partner_id)
         .values(paused_at=now, pause_code=PauseCode.CREDENTIALS, pause_params=params)
     )
-    notifications.held(session, partner_id, PauseCode.CREDENTIALS, params)
+    notifications.notify_paused(session, partner_id, PauseCode.CREDENTIALS, params)
 
 
 def reclaim_expired(session: Session, now: datetime) -> int:

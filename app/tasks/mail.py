@@ -26,7 +26,7 @@ RETRY_WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 240
 class Topic(StrEnum):
     """What an email is about."""
 
-    HELD = "held"
+    PAUSED = "held"
     FAILING = "failing"
     RECOVERED = "recovered"
     # The text is written when it is sent: many failures in a row make one email.

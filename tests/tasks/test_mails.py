@@ -53,7 +53,7 @@ def mails(session: Session) -> list[Task]:
 
 def queue_mail(database: Database, subject: str = "Subject", body: str = "It happened.\n") -> None:
     with database.writing() as session:
-        enqueue(session, Topic.HELD, subject, body)
+        enqueue(session, Topic.PAUSED, subject, body)
         session.commit()
 
 
@@ -87,7 +87,7 @@ def test_rolled_back_event_sends_no_mail(
     database: Database, send: Send, mail_server: MailServer, session: Session
 ) -> None:
     with database.writing() as writing:
-        enqueue(writing, Topic.HELD, "no", "no")
+        enqueue(writing, Topic.PAUSED, "no", "no")
         writing.rollback()
     assert send() == 0 and not mails(session)
 
@@ -351,9 +351,9 @@ def test_partner_text_with_line_breaks_writes_no_lines_of_its_own(
         message.state = MessageState.REFUSED
         partner = writing.get_one(Partner, message.partner_id)
         partner.name = INJECTED
-        notifications.held(writing, partner.id, PauseCode.GONE, {"url": INJECTED})
-        notifications.failing(writing, partner.id, 3)
-        notifications.recovered(writing, partner.id, now())
+        notifications.notify_paused(writing, partner.id, PauseCode.GONE, {"url": INJECTED})
+        notifications.notify_failing(writing, partner.id, 3)
+        notifications.notify_recovered(writing, partner.id, now())
         partner.paused_at, partner.pause_code = now(), PauseCode.GONE
         partner_service.resume(writing, partner, INJECTED, by=INJECTED)
         writing.commit()
