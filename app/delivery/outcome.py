@@ -166,16 +166,18 @@ class Outcome:
         """
         mask = masker(secrets)
         body = mask.data(self.body)
+        headers = tuple(
+            (name, MASK if name.lower() == "set-cookie" else mask.text(value)) for name, value in self.headers
+        )
+        if body == self.body and headers == self.headers and not self.detail.params:
+            return self
         growth = len(body) - len(self.body)
         return replace(
             self,
             body=body,
             # The stored size must still match the stored bytes.
             body_size=None if self.body_size is None else max(self.body_size + growth, len(body)),
-            headers=tuple(
-                (name, MASK if name.lower() == "set-cookie" else mask.text(value))
-                for name, value in self.headers
-            ),
+            headers=headers,
             detail=self.detail.masked(mask.text),
         )
 

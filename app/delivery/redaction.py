@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from app.delivery.outcome import Outcome
 from app.delivery.retry_policy import Verdict
@@ -16,5 +17,8 @@ def without_secrets(outcome: Outcome, verdict: Verdict, secrets: tuple[str, ...]
     """The outcome and the verdict with our secrets masked, so that pages and exports never show them."""
     mask = masker(secrets)
     # These texts were decoded from the body, which may spell them differently.
-    texts = {name: mask.text(getattr(verdict, name)) for name in PARTNER_TEXTS}
-    return outcome.masked(secrets), replace(verdict, **texts)  # type: ignore[arg-type]
+    texts = {name: getattr(verdict, name) for name in PARTNER_TEXTS}
+    masked_texts: dict[str, Any] = {name: mask.text(text) for name, text in texts.items()}
+    if masked_texts != texts:
+        verdict = replace(verdict, **masked_texts)
+    return outcome.masked(secrets), verdict
