@@ -196,6 +196,7 @@ class CheckedConnection(HTTPConnection):
         self._allowed = allowed
         self._duplicate: socket.socket | None = None
         self._request_incomplete = False
+        self._request_parts: list[bytes] = []
 
     def response_class(  # type: ignore[override]
         self, connection: socket.socket, **options: Any
@@ -207,21 +208,24 @@ class CheckedConnection(HTTPConnection):
 
     def request(self, *args: Any, **options: Any) -> None:
         """Send a request; on a reused connection, the deadline of this call counts from here."""
-        self._request_incomplete = False
+        self._request_incomplete, self._request_parts = False, []
         if self._duplicate is not None:
             self._current_call().guard(self._duplicate, self.remote_address)
         super().request(*args, **options)
+        self._send_request(b"".join(self._request_parts))
 
     def send(self, data: Any) -> None:
+        """Keep these bytes until the request is complete: one packet costs less than two."""
+        self._request_parts.append(data)
+
+    def _send_request(self, request: bytes) -> None:
         """Send bytes. A partner that closes early may have said why, so the response is still read."""
         if self.sock is None:
             self.connect()
         call = self._current_call()
         call.phase, call.sent = Phase.RESPONSE, True
-        if self._request_incomplete:
-            return
         try:
-            super().send(data)
+            super().send(request)
         except (ConnectionError, ssl.SSLEOFError):
             self._request_incomplete = True
         except OSError as error:

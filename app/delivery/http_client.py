@@ -286,3 +286,9 @@ class _Adapter(HTTPAdapter):
 
     def cert_verify(self, *_: Any, **__: Any) -> None:
         """Do nothing: the pool's TLS context always verifies."""
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """Only the raw response: the sender reads it, and cookies are neither kept nor parsed."""
+        response = requests.Response()
+        response.raw = resp
+        return response
