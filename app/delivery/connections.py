@@ -17,8 +17,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from app.delivery.address_policy import Network, may_connect, plain_address
+from app.delivery.call_result import LOCAL_SHORTAGES, DetailCode, Failure, SendAborted
 from app.delivery.deadline import Call, Phase, watchdog
-from app.delivery.outcome import LOCAL_SHORTAGES, DetailCode, Failure, SendAborted
 from app.delivery.resolver import Address, resolve
 
 ADDRESSES_MAX = 8

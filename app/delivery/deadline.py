@@ -11,7 +11,7 @@ import time
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from app.delivery.outcome import Detail, DetailCode, Failure, SendAborted
+from app.delivery.call_result import Detail, DetailCode, Failure, SendAborted
 
 if TYPE_CHECKING:
     from app.delivery.connections import PartnerResponse

@@ -1,4 +1,4 @@
-"""The only module that sends HTTP: a POST that returns every failure as an `Outcome` and never raises.
+"""The only module that sends HTTP: a POST that returns every failure as a `CallResult` and never raises.
 
 `requests` and urllib3 do HTTP. What they leave open is added here and in ``connections``: the deadline covers
 the whole call, only checked addresses are connected to, what is read is bounded, and a connection on which
@@ -24,9 +24,9 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from app.delivery.address_policy import Network
+from app.delivery.call_result import BODY_CAP, CallResult, Detail, DetailCode, Failure, SendAborted
 from app.delivery.connections import CheckedPool, SecurePool, aborted, tls_context
 from app.delivery.deadline import Call, Phase, watchdog
-from app.delivery.outcome import BODY_CAP, Detail, DetailCode, Failure, Outcome, SendAborted
 from app.network.headers import SET_BY_CLIENT
 
 IDLE_SECONDS_MAX = 4.0
@@ -86,7 +86,7 @@ class Sender:
             self._pools.popitem()[1][0].close()
         self._adapter.close()
 
-    def post(self, target: Target, body: bytes, headers: Mapping[str, str]) -> Outcome:
+    def post(self, target: Target, body: bytes, headers: Mapping[str, str]) -> CallResult:
         """POST `body` to `target`, at most once, within `target.deadline` seconds. Never raises.
 
         `headers` are the message's; they win over those of the target with the same name.
@@ -112,7 +112,7 @@ class Sender:
             failure = Failure.TIMEOUT
         if failure is Failure.TIMEOUT:
             detail = call.timeout_detail()
-        return _outcome(call, failure, detail, received, (time.perf_counter() - started) * 1000)
+        return _result(call, failure, detail, received, (time.perf_counter() - started) * 1000)
 
     def _exchange(self, call: Call, target: Target, request: requests.PreparedRequest) -> bytes:
         """Send the request and return the body that was received. Errors: SendAborted."""
@@ -227,16 +227,16 @@ def _incomplete(call: Call, received: bytes) -> tuple[Failure, Detail]:
     return Failure.MALFORMED_RESPONSE, Detail.of(DetailCode.BODY_CUT, bytes=len(received))
 
 
-def _outcome(
+def _result(
     call: Call, failure: Failure | None, detail: Detail, received: bytes, duration_ms: float
-) -> Outcome:
+) -> CallResult:
     response = call.response if call.response and call.response.headers is not None else None
     body, size, truncated = received, len(received) if response else None, len(received) > BODY_CAP
     if response and (truncated or failure):
         size = response.declared
     if response and response.headers.get("content-encoding", "").strip().lower() in _ENCODINGS:
         body, size, truncated = _decompressed(received, truncated)
-    return Outcome(
+    return CallResult(
         failure=failure,
         detail=detail,
         status=response.status if response else None,

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app import clock
 from app.db import Base, enum_type, literal_condition
-from app.delivery.outcome import Detail, DetailCode
+from app.delivery.call_result import Detail, DetailCode
 from app.partners.models import Partner
 from app.request_context import ID_MAX, current_request_id
 

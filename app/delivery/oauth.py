@@ -21,8 +21,8 @@ from authlib.oauth2.rfc6749.parameters import prepare_token_request  # type: ign
 
 from app import clock
 from app.delivery.address_policy import Network
+from app.delivery.call_result import CallResult, Detail, DetailCode, Failure
 from app.delivery.http_client import Sender, Target
-from app.delivery.outcome import Detail, DetailCode, Failure, Outcome
 from app.network.replies import read_object
 from app.partners.masking import masked, oauth_secrets
 
@@ -60,9 +60,9 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class NoToken:
-    """No token: the outcome of the send, which was not made."""
+    """No token: the result of the call, which was not made."""
 
-    outcome: Outcome
+    call_result: CallResult
 
 
 class Tokens:
@@ -121,7 +121,7 @@ os.register_at_fork(after_in_child=tokens.begin)
 
 def send(
     sender: Sender, target: Target, body: bytes, headers: Mapping[str, str], grant: Grant | None
-) -> Outcome:
+) -> CallResult:
     """POST, with a token if there is a grant; after a 401 again with a fresh token. Never raises.
 
     The second POST is left out where it could outlast the lease of a message, which is `target.deadline` and
@@ -132,16 +132,16 @@ def send(
     started = time.monotonic()
     token = tokens.get(grant, sender)
     if isinstance(token, NoToken):
-        return token.outcome
-    outcome = sender.post(target, body, {**headers, **_bearer(token)}).masked((token.text,))
-    if outcome.status != 401 or outcome.failure is not None:
-        return outcome
+        return token.call_result
+    result = sender.post(target, body, {**headers, **_bearer(token)}).masked((token.text,))
+    if result.status != 401 or result.failure is not None:
+        return result
     tokens.forget(grant, token)
     if time.monotonic() - started > TOKEN_DEADLINE:
-        return outcome
+        return result
     fresh = tokens.get(grant, sender)
     if isinstance(fresh, NoToken) or fresh.text == token.text:
-        return outcome
+        return result
     return sender.post(target, body, {**headers, **_bearer(fresh)}).masked((fresh.text,))
 
 
@@ -155,21 +155,21 @@ def fetch(grant: Grant, sender: Sender) -> Token | NoToken:
         ca_bundle=grant.ca_bundle,
     )
     requested_at = clock.now()
-    outcome = sender.post(target, *_request(grant))
-    if outcome.failure is not None:
+    result = sender.post(target, *_request(grant))
+    if result.failure is not None:
         # A partial response may contain the token.
         nothing: dict[str, Any] = {"headers": (), "body": b"", "body_size": None, "truncated": False}
-        detail = Detail(outcome.detail.code, {**outcome.detail.params, "for_token": True})
-        return NoToken(replace(outcome, detail=_masked(detail, grant), sent=False, status=None, **nothing))
-    response = read_object(outcome.body)
-    if outcome.status != 200:
-        return _refused(grant, outcome, response)
+        detail = Detail(result.detail.code, {**result.detail.params, "for_token": True})
+        return NoToken(replace(result, detail=_masked(detail, grant), sent=False, status=None, **nothing))
+    response = read_object(result.body)
+    if result.status != 200:
+        return _refused(grant, result, response)
     text, kind = response.get("access_token"), response.get("token_type")
     if not isinstance(text, str) or not text.isascii() or not text.isprintable() or not text:
-        return _no_token(Failure.MALFORMED_RESPONSE, grant, DetailCode.OAUTH_MISSING, outcome)
+        return _no_token(Failure.MALFORMED_RESPONSE, grant, DetailCode.OAUTH_MISSING, result)
     # Some servers say "BearerToken", and some nothing.
     if isinstance(kind, str) and kind and not kind.lower().startswith("bearer"):
-        return _no_token(Failure.MALFORMED_RESPONSE, grant, DetailCode.OAUTH_NOT_BEARER, outcome)
+        return _no_token(Failure.MALFORMED_RESPONSE, grant, DetailCode.OAUTH_NOT_BEARER, result)
     return Token(text, requested_at + _used_for(response.get("expires_in")))
 
 
@@ -199,22 +199,22 @@ def _used_for(expires_in: Any) -> timedelta:
     return min(lifetime - min(MARGIN_MAX, lifetime / 10), LIFETIME_MAX)
 
 
-def _refused(grant: Grant, outcome: Outcome, response: dict[str, Any]) -> NoToken:
+def _refused(grant: Grant, result: CallResult, response: dict[str, Any]) -> NoToken:
     errors = [response.get(name) for name in ("error", "error_description")]
     error_text = ": ".join(text[:200] for text in errors if isinstance(text, str) and text)
     # A refusal means wrong settings here; anything else is temporary.
-    wrong = outcome.status in (400, 401, 403, 404, 405)
+    wrong = result.status in (400, 401, 403, 404, 405)
     failure = Failure.BAD_TARGET if wrong else Failure.MALFORMED_RESPONSE
     code = DetailCode.OAUTH_ERROR if error_text else DetailCode.OAUTH_REFUSED
-    return _no_token(failure, grant, code, outcome, status=outcome.status, error=error_text)
+    return _no_token(failure, grant, code, result, status=result.status, error=error_text)
 
 
 def _no_token(
-    failure: Failure, grant: Grant, code: DetailCode, outcome: Outcome | None = None, **params: Any
+    failure: Failure, grant: Grant, code: DetailCode, result: CallResult | None = None, **params: Any
 ) -> NoToken:
     detail = Detail.of(code, url=grant.token_url, **params)
     return NoToken(
-        Outcome(
+        CallResult(
             failure=failure,
             detail=_masked(detail, grant),
             status=None,
@@ -222,8 +222,8 @@ def _no_token(
             body=b"",
             body_size=None,
             truncated=False,
-            remote_address=outcome.remote_address if outcome else None,
-            duration_ms=outcome.duration_ms if outcome else 0.0,
+            remote_address=result.remote_address if result else None,
+            duration_ms=result.duration_ms if result else 0.0,
             sent=False,
         )
     )

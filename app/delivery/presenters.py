@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.delivery.outcome import Detail, DetailCode
+from app.delivery.call_result import Detail, DetailCode
 
 _MALFORMED = "The partner's HTTP response is malformed: "
 _DETAILS = {

@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.delivery import circuit_breaker, notifications, statistics
+from app.delivery.call_result import CallResult, Detail
 from app.delivery.claiming import LEASE_MARGIN_SECONDS, ClaimedMessage, attempts, messages, partners
 from app.delivery.events import MessageChange, message_events
 from app.delivery.models import MessageNote, MessageState, ResultFrom, Trigger
-from app.delivery.outcome import Detail, Outcome
 from app.delivery.retry_policy import PartnerReplyDetails, Reason, Step, Verdict
 from app.delivery.service import NO_MANUAL_REQUEST
 from app.delivery.statistics import CountedAttempt
@@ -52,7 +52,7 @@ class AttemptResult:
     """How one attempt ended."""
 
     claimed: ClaimedMessage
-    outcome: Outcome
+    call_result: CallResult
     verdict: Verdict
     ended_at: datetime
 
@@ -173,8 +173,8 @@ def _counted_attempt(result: AttemptResult, row: dict[str, Any] | None) -> Count
         partner_id=result.claimed.partner_id,
         ended_at=result.ended_at,
         outcome=result.verdict.reason.value,
-        status=result.outcome.status,
-        duration_ms=result.outcome.duration_ms,
+        status=result.call_result.status,
+        duration_ms=result.call_result.duration_ms,
         delivery_ms=delivery_ms,
     )
 
@@ -200,24 +200,25 @@ def _shows_failing_partner(result: AttemptResult) -> bool:
     verdict = result.verdict
     if verdict.credentials or verdict.gone or verdict.reason is Reason.INTERNAL:
         return False
-    return verdict.step in (Step.RETRY, Step.FAILED) and result.outcome.status != HTTPStatus.TOO_MANY_REQUESTS
+    is_rate_limited = result.call_result.status == HTTPStatus.TOO_MANY_REQUESTS
+    return verdict.step in (Step.RETRY, Step.FAILED) and not is_rate_limited
 
 
 def _attempt_end(result: AttemptResult) -> dict[str, Any]:
-    outcome = result.outcome
+    call_result = result.call_result
     return {
         "of_message": result.claimed.id,
         "of_number": result.claimed.number,
         "ended_at": result.ended_at,
         "outcome": result.verdict.reason.value,
-        "detail_code": outcome.detail.code,
-        "detail_params": outcome.detail.params,
-        "remote_address": outcome.remote_address,
-        "status": outcome.status,
-        "response_headers": [list(header) for header in outcome.headers],
-        "response_body": outcome.body,
-        "response_size": None if outcome.body_size is None else min(outcome.body_size, INTEGER_MAX),
-        "duration_ms": outcome.duration_ms,
+        "detail_code": call_result.detail.code,
+        "detail_params": call_result.detail.params,
+        "remote_address": call_result.remote_address,
+        "status": call_result.status,
+        "response_headers": [list(header) for header in call_result.headers],
+        "response_body": call_result.body,
+        "response_size": None if call_result.body_size is None else min(call_result.body_size, INTEGER_MAX),
+        "duration_ms": call_result.duration_ms,
     }
 
 
@@ -276,7 +277,7 @@ def _response_values(result: AttemptResult) -> dict[str, Any]:
         "reason": verdict.reason.value,
         "note_code": MessageNote.ATTEMPT,
         "note_params": _attempt_params(result),
-        "status_code": result.outcome.status,
+        "status_code": result.call_result.status,
         # A code may be any number; one that no column holds is dropped after it was judged.
         "response_code": None if code is None or abs(code) > INTEGER_MAX else code,
         "response_message": verdict.response_message,
@@ -303,7 +304,7 @@ def _attempt_params(result: AttemptResult) -> dict[str, Any]:
     """The parameters of ``MessageNote.ATTEMPT`` that no other column holds."""
     verdict = result.verdict
     maybe_received = verdict.unknown and verdict.step in (Step.RETRY, Step.FAILED)
-    detail = result.outcome.detail
+    detail = result.call_result.detail
     params = {"detail": detail.code.value, "detail_params": detail.params} if detail.code else {}
     return {**params, "maybe_received": maybe_received}
 
@@ -312,7 +313,7 @@ def _failed_resend_params(result: AttemptResult) -> dict[str, Any]:
     return {
         **_attempt_params(result),
         "reason": result.verdict.reason.value,
-        "status": result.outcome.status,
+        "status": result.call_result.status,
         "text": result.verdict.partner_text,
         "field": result.verdict.error_field,
     }
@@ -320,9 +321,9 @@ def _failed_resend_params(result: AttemptResult) -> dict[str, Any]:
 
 def without_response(result: AttemptResult) -> AttemptResult:
     """The same result without the partner's text, for a response that the database cannot store."""
-    outcome = replace(result.outcome, body=b"", headers=(), detail=Detail(), body_size=None)
+    call_result = replace(result.call_result, body=b"", headers=(), detail=Detail(), body_size=None)
     verdict = replace(result.verdict, **asdict(PartnerReplyDetails()))
-    return replace(result, outcome=outcome, verdict=verdict)
+    return replace(result, call_result=call_result, verdict=verdict)
 
 
 def _pause_if_rejecting(session: Session, result: AttemptResult, now: datetime) -> None:
@@ -331,7 +332,7 @@ def _pause_if_rejecting(session: Session, result: AttemptResult, now: datetime) 
         _pause_gone(session, result.claimed, now)
     elif result.verdict.credentials:
         _count_credential_failure(session, result, now)
-    elif result.claimed.had_credential_failures and result.outcome.status is not None:
+    elif result.claimed.had_credential_failures and result.call_result.status is not None:
         session.execute(
             update(partners)
             .where(partners.c.id == result.claimed.partner_id, partners.c.credential_failures > 0)
@@ -362,7 +363,7 @@ def _count_credential_failure(session: Session, result: AttemptResult, now: date
     ).first()
     if row is None or row.paused_at or row.credential_failures < CREDENTIAL_FAILURES_MAX:
         return
-    params = {"count": CREDENTIAL_FAILURES_MAX, "status": result.outcome.status}
+    params = {"count": CREDENTIAL_FAILURES_MAX, "status": result.call_result.status}
     session.execute(
         update(partners)
         .where(partners.c.id == partner_id)

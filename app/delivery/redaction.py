@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from app.delivery.outcome import Outcome
+from app.delivery.call_result import CallResult
 from app.delivery.retry_policy import Verdict
 from app.partners.masking import masker
 
@@ -13,12 +13,14 @@ PARTNER_TEXTS = ("response_message", "result", "req_msg_id", "error_cd", "error_
 """Fields of a verdict that hold the partner's text."""
 
 
-def without_secrets(outcome: Outcome, verdict: Verdict, secrets: tuple[str, ...]) -> tuple[Outcome, Verdict]:
-    """The outcome and the verdict with our secrets masked, so that pages and exports never show them."""
+def without_secrets(
+    result: CallResult, verdict: Verdict, secrets: tuple[str, ...]
+) -> tuple[CallResult, Verdict]:
+    """The result and the verdict with our secrets masked, so that pages and exports never show them."""
     mask = masker(secrets)
     # These texts were decoded from the body, which may spell them differently.
     texts = {name: getattr(verdict, name) for name in PARTNER_TEXTS}
     masked_texts: dict[str, Any] = {name: mask.text(text) for name, text in texts.items()}
     if masked_texts != texts:
         verdict = replace(verdict, **masked_texts)
-    return outcome.masked(secrets), verdict
+    return result.masked(secrets), verdict

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from app.delivery.address_policy import plain_address
-from app.delivery.outcome import LOCAL_SHORTAGES, DetailCode, Failure, SendAborted
+from app.delivery.call_result import LOCAL_SHORTAGES, DetailCode, Failure, SendAborted
 
 LOOKUPS_MAX = 64
 """Names that are looked up at the same time in one process."""

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any
 
-from app.delivery.outcome import Failure, Outcome
+from app.delivery.call_result import CallResult, Failure
 from app.network.replies import PartnerReply, read_reply
 from app.network.vocabulary import REQ_MSG_ID_MAX, ResponseCode
 
@@ -156,7 +156,7 @@ NO_RESPONSE_REASONS = tuple(reason for reason in _BY_FAILURE.values() if reason 
 
 
 def judge(
-    outcome: Outcome,
+    result: CallResult,
     *,
     attempts: int,
     schedule: Sequence[float],
@@ -174,11 +174,11 @@ def judge(
     `jitter` from 0 to 1 lengthens the wait by 0 to 20%. `now` (aware) is the time against which a date in
     Retry-After is read if the response has no Date. Never raises.
     """
-    reply = read_reply(outcome.body) if outcome.body and not outcome.truncated else None
-    row = _row(outcome, reply, _Expected(success_codes, object_id, after_unknown))
+    reply = read_reply(result.body) if result.body and not result.truncated else None
+    row = _row(result, reply, _Expected(success_codes, object_id, after_unknown))
     step, wait = row.step, None
     if step is Step.RETRY:
-        wait = _wait_seconds(row, attempts, schedule, 1 + JITTER * min(max(jitter, 0.0), 1.0), outcome, now)
+        wait = _wait_seconds(row, attempts, schedule, 1 + JITTER * min(max(jitter, 0.0), 1.0), result, now)
         step = Step.FAILED if wait is None else Step.RETRY
     return Verdict(
         step=step,
@@ -201,11 +201,11 @@ class _Expected:
     after_unknown: bool
 
 
-def _row(outcome: Outcome, reply: PartnerReply | None, expected: _Expected) -> _Row:
-    status = outcome.status
-    if outcome.failure is not None or status is None:
-        reason = _BY_FAILURE[outcome.failure] if outcome.failure else Reason.INTERNAL
-        return _Row(Step.RETRY, reason, unknown=outcome.sent, transport=reason is not Reason.INTERNAL)
+def _row(result: CallResult, reply: PartnerReply | None, expected: _Expected) -> _Row:
+    status = result.status
+    if result.failure is not None or status is None:
+        reason = _BY_FAILURE[result.failure] if result.failure else Reason.INTERNAL
+        return _Row(Step.RETRY, reason, unknown=result.sent, transport=reason is not Reason.INTERNAL)
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if 300 <= status < 400:
@@ -241,7 +241,7 @@ def _wait_seconds(
     attempts: int,
     schedule: Sequence[float],
     jitter_factor: float,
-    outcome: Outcome,
+    result: CallResult,
     now: datetime | None,
 ) -> float | None:
     """The seconds until the next attempt; None if none is left. `jitter_factor` lengthens the wait."""
@@ -249,7 +249,7 @@ def _wait_seconds(
         return None
     # A partner that is gone is paused: its messages keep their last wait.
     wait = schedule[min(max(attempts, 1), len(schedule)) - 1] * jitter_factor
-    requested = _retry_after(outcome, now) if row.respects_retry_after else None
+    requested = _retry_after(result, now) if row.respects_retry_after else None
     return wait if requested is None else max(wait, min(requested * jitter_factor, RETRY_AFTER_MAX))
 
 
@@ -269,16 +269,16 @@ def _details(reply: PartnerReply | None) -> dict[str, Any]:
     }
 
 
-def _retry_after(outcome: Outcome, now: datetime | None) -> float | None:
+def _retry_after(result: CallResult, now: datetime | None) -> float | None:
     """The seconds of Retry-After (RFC 9110, 10.2.3); None if it is absent or invalid."""
-    value = outcome.header("Retry-After").strip()
+    value = result.header("Retry-After").strip()
     if value.isascii() and value.isdigit():
         return min(float(value[:20]), RETRY_AFTER_MAX)
     until = _http_date(value)
     if until is None:
         return None
     # Relative to the partner's clock, which may differ from the server's.
-    start = _http_date(outcome.header("Date")) or now or datetime.now(UTC)
+    start = _http_date(result.header("Date")) or now or datetime.now(UTC)
     return min((until - start).total_seconds(), RETRY_AFTER_MAX)
 
 

@@ -25,10 +25,10 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.db import Database, follow_clock
+from app.delivery.call_result import CallResult
 from app.delivery.claiming import LEASE_MARGIN_SECONDS, ClaimedMessage, ClaimResult, claim
 from app.delivery.http_client import Sender
 from app.delivery.oauth import send
-from app.delivery.outcome import Outcome
 from app.delivery.recording import AttemptResult, reclaim_expired, record_results, without_response
 from app.delivery.redaction import without_secrets
 from app.delivery.retry_policy import Step, judge
@@ -63,7 +63,7 @@ class Sent:
     """A message whose HTTP call has ended."""
 
     claimed: ClaimedMessage
-    outcome: Outcome
+    call_result: CallResult
     ended_at: datetime
 
 
@@ -171,8 +171,8 @@ class DeliveryWorker:
         with Sender() as sender:
             while (claimed := self._work.get()) is not None:
                 grant = claimed.credentials.grant
-                outcome = send(sender, claimed.target, claimed.body, claimed.headers, grant)
-                self._results.put(Sent(claimed, outcome, clock.now()))
+                result = send(sender, claimed.target, claimed.body, claimed.headers, grant)
+                self._results.put(Sent(claimed, result, clock.now()))
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
@@ -300,7 +300,7 @@ def _judged(sent: Sent) -> AttemptResult:
     """
     claimed = sent.claimed
     verdict = judge(
-        sent.outcome,
+        sent.call_result,
         attempts=claimed.automatic_attempts + 1,
         schedule=claimed.schedule,
         success_codes=claimed.success_codes,
@@ -309,8 +309,8 @@ def _judged(sent: Sent) -> AttemptResult:
         jitter=random.random(),  # noqa: S311 - spreads retries, hides nothing
         now=sent.ended_at,
     )
-    outcome, verdict = without_secrets(sent.outcome, verdict, claimed.credentials.secrets)
-    return AttemptResult(claimed, outcome, verdict, sent.ended_at)
+    result, verdict = without_secrets(sent.call_result, verdict, claimed.credentials.secrets)
+    return AttemptResult(claimed, result, verdict, sent.ended_at)
 
 
 def _record(session: Session, results: Sequence[AttemptResult], now: datetime) -> None:

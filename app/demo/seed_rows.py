@@ -15,8 +15,8 @@ from typing import Any
 from app.accounts.models import Role
 from app.audit.models import AuditAction, AuditEntry, AuditObject
 from app.db import new_id as timed_id
+from app.delivery.call_result import DetailCode
 from app.delivery.models import LIVE, Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
-from app.delivery.outcome import DetailCode
 from app.delivery.retry_policy import ACCEPTED_OUTCOMES, DEFAULT_SCHEDULE, Reason
 from app.delivery.statistics import CountedAttempt
 from app.demo.orders import new_id

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.delivery.outcome import Outcome
+from app.delivery.call_result import CallResult
 from app.delivery.presenters import detail_sentence
 from app.partners.certificates import Certificate
 from app.ui.chips import Chip
@@ -67,18 +67,18 @@ class Summary:
     text: str
 
 
-def response_status(outcome: Outcome) -> str:
+def response_status(result: CallResult) -> str:
     """The HTTP status with its phrase, or that there was no response."""
-    if outcome.status is None:
+    if result.status is None:
         return "No response"
-    return f"{outcome.status} {http_phrase(outcome.status)}"
+    return f"{result.status} {http_phrase(result.status)}"
 
 
-def response_facts(outcome: Outcome) -> str:
+def response_facts(result: CallResult) -> str:
     """How long the response took, its size and the partner's address."""
-    if outcome.status is None:
-        return f"after {duration(outcome.duration_ms)}"
-    facts = [duration(outcome.duration_ms), size(outcome.body_size), outcome.remote_address]
+    if result.status is None:
+        return f"after {duration(result.duration_ms)}"
+    facts = [duration(result.duration_ms), size(result.body_size), result.remote_address]
     return " · ".join(fact for fact in facts if fact)
 
 

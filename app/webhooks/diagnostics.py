@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 
 from app import clock
 from app.delivery.address_policy import may_connect, plain_address
+from app.delivery.call_result import Detail, DetailCode, Failure, SendAborted
 from app.delivery.connections import CheckedConnection, SecureConnection, tls_context
 from app.delivery.credentials import credentials_of
 from app.delivery.deadline import Call, watchdog
 from app.delivery.http_client import Target
 from app.delivery.models import Attempt
-from app.delivery.outcome import Detail, DetailCode, Failure, SendAborted
 from app.delivery.resolver import resolve
 from app.network.paths import API_PATH
 from app.network.signing import TOLERANCE_SECONDS
@@ -192,8 +192,8 @@ def diagnose(partner: Partner, baseline: Baseline) -> Report:
     route = connect(target)
     sample_send = send_sample(partner) if route.connected and route.error is None else None
     difference = None
-    if sample_send is not None and sample_send.outcome.status is not None:
-        difference = clock_difference(sample_send.outcome.headers, clock.now())
+    if sample_send is not None and sample_send.call_result.status is not None:
+        difference = clock_difference(sample_send.call_result.headers, clock.now())
     findings = [
         _check_name(route, baseline),
         _check_address(route, partner),
@@ -390,7 +390,7 @@ def _check_client_certificate(pem: str, now: datetime) -> Finding:
 
 
 def _check_clock(sample_send: SampleSend | None, difference: float | None) -> Finding:
-    if sample_send is None or sample_send.outcome.status is None:
+    if sample_send is None or sample_send.call_result.status is None:
         return _skipped(Step.CLOCK)
     if difference is None:
         return Finding(Step.CLOCK, Level.OK, Code.NO_CLOCK)
@@ -420,7 +420,7 @@ def _check_response(sample_send: SampleSend | None, baseline: Baseline) -> Findi
 
 
 def _response_side(sample_send: SampleSend, baseline: Baseline) -> Side:
-    status = sample_send.outcome.status
+    status = sample_send.call_result.status
     if sample_send.token_failed:
         return Side.EITHER
     if status in (401, 403):
@@ -442,5 +442,5 @@ def _facts(
         "certificate_sha256": certificate.sha256 if certificate else "",
         "certificate_expires": certificate.expires_at.isoformat() if certificate else "",
         "clock": difference,
-        "status": sample_send.outcome.status if sample_send else None,
+        "status": sample_send.call_result.status if sample_send else None,
     }

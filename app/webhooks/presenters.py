@@ -12,8 +12,8 @@ from flask import Flask
 from app import clock
 from app.accounts import access
 from app.accounts.permissions import Permission
+from app.delivery.call_result import Detail, DetailCode
 from app.delivery.models import PAUSED, Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
-from app.delivery.outcome import Detail, DetailCode
 from app.delivery.presenters import detail_sentence
 from app.delivery.resend_blocker import ResendBlocker
 from app.delivery.retry_policy import ACCEPTED_OUTCOMES, REFUSED_OUTCOMES, Reason

@@ -14,10 +14,10 @@ from typing import Any
 
 from app import clock
 from app.db import new_id
+from app.delivery.call_result import CallResult, Detail
 from app.delivery.credentials import credentials_of
 from app.delivery.http_client import Sender
 from app.delivery.oauth import NoToken, Token, send, tokens
-from app.delivery.outcome import Detail, Outcome
 from app.delivery.retry_policy import Reason, Step, judge
 from app.network.paths import API_PATH
 from app.network.replies import read_reply
@@ -75,7 +75,7 @@ class SampleSend:
     url: str
     request_headers: list[list[str]]
     body: bytes
-    outcome: Outcome
+    call_result: CallResult
     token_url: str
     token_failed: bool
     judgment: Judgment
@@ -111,19 +111,19 @@ def send_sample(partner: Any) -> SampleSend:
     headers = credentials.message_headers(message.id, message.body, at)
     with Sender() as sender:
         token = tokens.get(credentials.grant, sender) if credentials.grant else None
-        outcome = (
-            token.outcome
+        call_result = (
+            token.call_result
             if isinstance(token, NoToken)
             else send(sender, credentials.target, message.body, headers, credentials.grant)
         )
     secrets = (*credentials.secrets, *([token.text] if isinstance(token, Token) else []))
-    outcome = outcome.masked(secrets)
-    judgment = judge_sample(outcome, message.object_id, partner.success_codes)
+    call_result = call_result.masked(secrets)
+    judgment = judge_sample(call_result, message.object_id, partner.success_codes)
     return SampleSend(
         url=credentials.target.url,
         request_headers=credentials.logged_headers(headers),
         body=message.body,
-        outcome=outcome,
+        call_result=call_result,
         token_url=credentials.grant.token_url if credentials.grant else "",
         token_failed=isinstance(token, NoToken),
         # Its text was decoded from the body, which may spell a secret differently.
@@ -131,13 +131,13 @@ def send_sample(partner: Any) -> SampleSend:
     )
 
 
-def judge_sample(outcome: Outcome, object_id: str, success_codes: Collection[int]) -> Judgment:
+def judge_sample(call_result: CallResult, object_id: str, success_codes: Collection[int]) -> Judgment:
     """What the response to the sample shows. Pure.
 
     A refusal is as good as an acceptance: it shows that the partner read the message.
     """
     verdict = judge(
-        outcome,
+        call_result,
         attempts=1,
         schedule=(0,),
         success_codes=success_codes,
@@ -145,18 +145,18 @@ def judge_sample(outcome: Outcome, object_id: str, success_codes: Collection[int
         after_unknown=False,
         jitter=0,
     )
-    status = outcome.status
-    if outcome.failure is not None:
-        return Judgment(SampleResult.NOT_DELIVERED, status, reason=verdict.reason, detail=outcome.detail)
+    status = call_result.status
+    if call_result.failure is not None:
+        return Judgment(SampleResult.NOT_DELIVERED, status, reason=verdict.reason, detail=call_result.detail)
     if status in (401, 403):
         return Judgment(SampleResult.KEY_REJECTED, status)
     if verdict.step is Step.DELIVERED and verdict.reason is Reason.DELIVERED:
         return Judgment(SampleResult.ACCEPTED, status)
-    reply = read_reply(outcome.body) if outcome.body and not outcome.truncated else None
+    reply = read_reply(call_result.body) if call_result.body and not call_result.truncated else None
     # A 404 with a reply says that the order is unknown, not the path.
     if reply is not None and (verdict.step in (Step.DELIVERED, Step.REFUSED) or status == 404):
         text = (reply.error_dtl or reply.response_message).strip().rstrip(".")
         return Judgment(SampleResult.UNDERSTOOD, status, reply_text=text)
     if reply is not None and verdict.reason in (Reason.BUSY, Reason.RATE_LIMITED):
         return Judgment(SampleResult.BUSY, status)
-    return Judgment(SampleResult.NOT_ACCEPTED, status, reason=verdict.reason, detail=outcome.detail)
+    return Judgment(SampleResult.NOT_ACCEPTED, status, reason=verdict.reason, detail=call_result.detail)

@@ -13,8 +13,8 @@ from sqlalchemy import func, select, text
 
 from app.db import Base, Database, migrations
 from app.db.text_search import TextIndex, matching_ids
+from app.delivery.call_result import DetailCode
 from app.delivery.models import Attempt, AttemptStatistics, Message, MessageState, ResultFrom
-from app.delivery.outcome import DetailCode
 from app.delivery.presenters import detail_sentence
 from app.inbound.models import Effect, InboundMessage
 from app.orders.models import Decision, Delivery, OrderView, PurchaseOrder, StatusChange

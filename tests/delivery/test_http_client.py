@@ -33,10 +33,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from urllib3.connection import HTTPSConnection
 
 from app.delivery import connections, http_client, resolver
+from app.delivery.call_result import BODY_CAP, CallResult, Detail, Failure
 from app.delivery.connections import PartnerResponse
 from app.delivery.deadline import Call, watchdog
 from app.delivery.http_client import Sender, Target
-from app.delivery.outcome import BODY_CAP, Detail, Failure, Outcome
 from app.delivery.presenters import detail_sentence
 from app.delivery.resolver import Address
 from tests.delivery.misbehaving import (
@@ -126,33 +126,33 @@ def memory_bounded(mebibytes: float = 4) -> Iterator[None]:
     assert peak < mebibytes * 1024 * 1024
 
 
-def send(sender: Sender, target: Target, body: bytes = BODY) -> Outcome:
+def send(sender: Sender, target: Target, body: bytes = BODY) -> CallResult:
     """POST, and assert that the call ends in time."""
     started = time.monotonic()
-    outcome = sender.post(target, body, IDS)
+    result = sender.post(target, body, IDS)
     assert time.monotonic() - started < (BOUND if target.deadline <= SHORT else target.deadline + 5)
-    return outcome
+    return result
 
 
-def send_once(target: Target) -> Outcome:
+def send_once(target: Target) -> CallResult:
     with Sender() as sender:
         return sender.post(target, BODY, IDS)
 
 
-def assert_complete(outcome: Outcome, body: bytes = OK) -> None:
-    assert (outcome.failure, outcome.detail, outcome.status) == (None, Detail(), 200)
-    assert (outcome.body, outcome.body_size) == (body, len(body))
-    assert (outcome.truncated, outcome.sent) == (False, True)
+def assert_complete(result: CallResult, body: bytes = OK) -> None:
+    assert (result.failure, result.detail, result.status) == (None, Detail(), 200)
+    assert (result.body, result.body_size) == (body, len(body))
+    assert (result.truncated, result.sent) == (False, True)
 
 
-def assert_late(outcome: Outcome, *, sent: bool = True) -> None:
-    assert (outcome.failure, outcome.sent) == (Failure.TIMEOUT, sent)
-    assert detail_sentence(outcome.detail).endswith(("within 0.5 s.", "after 0.5 s."))
+def assert_late(result: CallResult, *, sent: bool = True) -> None:
+    assert (result.failure, result.sent) == (Failure.TIMEOUT, sent)
+    assert detail_sentence(result.detail).endswith(("within 0.5 s.", "after 0.5 s."))
 
 
-def assert_malformed(outcome: Outcome) -> None:
-    assert (outcome.failure, outcome.sent) == (Failure.MALFORMED_RESPONSE, True), outcome
-    assert detail_sentence(outcome.detail).startswith("The partner's HTTP response is malformed")
+def assert_malformed(result: CallResult) -> None:
+    assert (result.failure, result.sent) == (Failure.MALFORMED_RESPONSE, True), result
+    assert detail_sentence(result.detail).startswith("The partner's HTTP response is malformed")
 
 
 # --- A partner without faults
@@ -161,18 +161,18 @@ def assert_malformed(outcome: Outcome) -> None:
 def test_post_arrives_unchanged_and_response_is_complete(sender: Sender) -> None:
     with FakePartner(responds(response(OK, "X-Trace: 7", "Set-Cookie: a=1", "X-Trace: 8"))) as partner:
         target = replace(target_of(partner, path="/api/req-confirm?v=0"), headers=(("X-Api-Key", "s3cret"),))
-        outcome = send(sender, target)
+        result = send(sender, target)
 
-    assert_complete(outcome)
-    assert outcome.remote_address == f"127.0.0.1:{partner.port}"
-    assert outcome.duration_ms > 0
-    assert outcome.headers == (
+    assert_complete(result)
+    assert result.remote_address == f"127.0.0.1:{partner.port}"
+    assert result.duration_ms > 0
+    assert result.headers == (
         ("X-Trace", "7"),
         ("Set-Cookie", "a=1"),
         ("X-Trace", "8"),
         ("Content-Length", str(len(OK))),
     )
-    assert (outcome.header("x-trace"), outcome.header("Location")) == ("7", "")
+    assert (result.header("x-trace"), result.header("Location")) == ("7", "")
     (request,) = partner.received
     assert request.line == "POST /api/req-confirm?v=0 HTTP/1.1"
     assert request.body == BODY
@@ -209,10 +209,10 @@ def test_one_connection_carries_all_messages(sender: Sender, transport: Transpor
 @pytest.mark.parametrize("status", ["204 No Content", "200 OK"])
 def test_empty_response_is_complete(sender: Sender, status: str) -> None:
     with FakePartner(responds(response(b"", status=status), response())) as partner:
-        outcome = send(sender, target_of(partner))
+        result = send(sender, target_of(partner))
         assert_complete(send(sender, target_of(partner)))
 
-    assert (outcome.failure, outcome.body, outcome.body_size) == (None, b"", 0)
+    assert (result.failure, result.body, result.body_size) == (None, b"", 0)
     assert partner.connections == 1
 
 
@@ -220,11 +220,11 @@ def test_empty_response_is_complete(sender: Sender, status: str) -> None:
 def test_error_status_is_no_failure(sender: Sender, status: int) -> None:
     scripts = responds(response(b"no", "Retry-After: 3", status=f"{status} No"), response())
     with FakePartner(scripts) as partner:
-        outcome = send(sender, target_of(partner))
+        result = send(sender, target_of(partner))
         assert_complete(send(sender, target_of(partner)))
 
-    assert (outcome.failure, outcome.status, outcome.body) == (None, status, b"no")
-    assert outcome.header("retry-after") == "3"
+    assert (result.failure, result.status, result.body) == (None, status, b"no")
+    assert result.header("retry-after") == "3"
 
 
 def test_cookie_is_not_sent_with_next_message(sender: Sender) -> None:
@@ -428,13 +428,13 @@ def test_signals_do_not_prolong_a_call(sender: Sender, transport: Transport, scr
     signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
     try:
         with transport.partner(script) as partner:
-            outcome = sender.post(transport.target(partner, SHORT), b"x" * 8 * 1024 * 1024, IDS)
+            result = sender.post(transport.target(partner, SHORT), b"x" * 8 * 1024 * 1024, IDS)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
-    assert_late(outcome)
-    assert outcome.duration_ms < 1000 * BOUND
+    assert_late(result)
+    assert result.duration_ms < 1000 * BOUND
 
 
 @pytest.mark.parametrize("script", [never_responds, stops_after_the_head])
@@ -443,10 +443,10 @@ def test_socket_timeout_ends_the_call_if_the_watchdog_sleeps(
 ) -> None:
     monkeypatch.setattr(Call, "expire", lambda _: None)
     with transport.partner(script, behaves) as partner:
-        outcome = send(sender, transport.target(partner, SHORT))
+        result = send(sender, transport.target(partner, SHORT))
         assert_complete(send(sender, transport.target(partner)))
 
-    assert_late(outcome)
+    assert_late(result)
 
 
 def test_after_a_cut_the_next_message_gets_a_new_connection(sender: Sender, transport: Transport) -> None:
@@ -473,10 +473,10 @@ def test_stalled_partner_delays_no_other_sender() -> None:
 
 
 def test_one_thread_cuts_many_calls_at_different_deadlines() -> None:
-    outcomes: list[Outcome] = []
+    results: list[CallResult] = []
     with FakePartner(never_responds) as partner:
         calls = [
-            threading.Thread(target=lambda late=late: outcomes.append(send_once(target_of(partner, late))))
+            threading.Thread(target=lambda late=late: results.append(send_once(target_of(partner, late))))
             for late in (0.9, 0.3, 0.6, 0.5, 0.2, 0.4)
         ]
         started = time.monotonic()
@@ -486,7 +486,7 @@ def test_one_thread_cuts_many_calls_at_different_deadlines() -> None:
             call.join()
 
     assert time.monotonic() - started < BOUND
-    assert [outcome.failure for outcome in outcomes] == [Failure.TIMEOUT] * 6
+    assert [result.failure for result in results] == [Failure.TIMEOUT] * 6
     assert sum(thread.name == "post-watchdog" for thread in threading.enumerate()) == 1
 
 
@@ -518,12 +518,12 @@ def test_endless_body_is_read_up_to_the_cap(
 ) -> None:
     with transport.partner(script, behaves) as partner:
         with memory_bounded():
-            outcome = send(sender, transport.target(partner))
+            result = send(sender, transport.target(partner))
         assert_complete(send(sender, transport.target(partner)))
 
-    assert (outcome.failure, outcome.status, outcome.truncated) == (None, 200, True)
-    assert outcome.body == b"x" * BODY_CAP
-    assert outcome.body_size == size
+    assert (result.failure, result.status, result.truncated) == (None, 200, True)
+    assert result.body == b"x" * BODY_CAP
+    assert result.body_size == size
 
 
 def test_body_at_the_cap_is_complete_and_one_byte_more_is_truncated(sender: Sender) -> None:
@@ -547,10 +547,10 @@ def test_compressed_bomb_is_decompressed_up_to_the_cap(
 ) -> None:
     data = response(compressed_bomb(), "Content-Encoding: gzip", "Location: /elsewhere", status=status)
     with transport.partner(responds(data)) as partner, memory_bounded():
-        outcome = send(sender, transport.target(partner))
+        result = send(sender, transport.target(partner))
 
-    assert (outcome.failure, outcome.truncated, outcome.body_size) == (None, True, None)
-    assert outcome.body == b"0" * BODY_CAP
+    assert (result.failure, result.truncated, result.body_size) == (None, True, None)
+    assert result.body == b"0" * BODY_CAP
 
 
 FLOODS = {
@@ -608,11 +608,11 @@ def test_redirect_is_a_response_and_never_followed(sender: Sender, transport: Tr
         location = f"Location: {other.url()}"
         script = responds(response(b"moved", location, status="302 Found"), response())
         with transport.partner(script) as partner:
-            outcome = send(sender, transport.target(partner))
+            result = send(sender, transport.target(partner))
             assert_complete(send(sender, transport.target(partner)))
 
-    assert (outcome.failure, outcome.status, outcome.body) == (None, 302, b"moved")
-    assert outcome.header("Location") == other.url()
+    assert (result.failure, result.status, result.body) == (None, 302, b"moved")
+    assert result.header("Location") == other.url()
     assert other.connections == 0
 
 
@@ -627,9 +627,9 @@ def test_redirect_to_itself_is_requested_once(sender: Sender, status: str) -> No
 @pytest.mark.parametrize("location", ["http://[", "//", "\x80\xff", "javascript:alert(1)", "http://a\tb/"])
 def test_invalid_location_does_no_harm(sender: Sender, location: str) -> None:
     with FakePartner(responds(response(b"", f"Location: {location}", status="302 Found"))) as partner:
-        outcome = send(sender, target_of(partner))
+        result = send(sender, target_of(partner))
 
-    assert (outcome.failure, outcome.status) == (None, 302)
+    assert (result.failure, result.status) == (None, 302)
 
 
 # --- Resets and closed connections
@@ -686,14 +686,14 @@ def test_broken_connection_is_a_reset_and_message_may_have_arrived(
     sender: Sender, transport: Transport, script: Script
 ) -> None:
     with transport.partner(script, behaves) as partner:
-        outcome = send(sender, transport.target(partner))
+        result = send(sender, transport.target(partner))
         assert_complete(send(sender, transport.target(partner)))
 
     # Over TLS, Python 3.11 reports a reset during a response as its end: such a response is malformed.
     may_end = transport.tls is not None and script in (resets_in_the_head, resets_in_the_body)
-    assert outcome.failure is Failure.RESET or (may_end and outcome.failure is Failure.MALFORMED_RESPONSE)
-    assert detail_sentence(outcome.detail).startswith("The partner")
-    assert outcome.sent
+    assert result.failure is Failure.RESET or (may_end and result.failure is Failure.MALFORMED_RESPONSE)
+    assert detail_sentence(result.detail).startswith("The partner")
+    assert result.sent
 
 
 @pytest.mark.parametrize(
@@ -708,19 +708,19 @@ def test_early_refusal_counts_but_no_early_success(
         connection.pause(0.2)
 
     with transport.partner(responds_early, behaves) as partner:
-        outcome = send(sender, transport.target(partner), LARGE)
+        result = send(sender, transport.target(partner), LARGE)
         assert_complete(send(sender, transport.target(partner)))
 
-    assert (outcome.failure, outcome.sent) == (failure, True)
-    assert outcome.status == (None if failure else int(status[:3]))
+    assert (result.failure, result.sent) == (failure, True)
+    assert result.status == (None if failure else int(status[:3]))
     assert partner.connections == 2
 
 
 def test_part_of_a_reset_response_is_kept(sender: Sender, transport: Transport) -> None:
     with transport.partner(resets_in_the_body) as partner:
-        outcome = send(sender, transport.target(partner))
+        result = send(sender, transport.target(partner))
 
-    assert (outcome.status, outcome.body, outcome.body_size) == (200, b"12345", 100)
+    assert (result.status, result.body, result.body_size) == (200, b"12345", 100)
 
 
 def test_reset_after_the_complete_response_is_ignored(sender: Sender, transport: Transport) -> None:
@@ -856,20 +856,19 @@ def test_malformed_response_is_quoted_without_partial_secrets(
     sender: Sender, data: bytes, quote: str
 ) -> None:
     with FakePartner(responds(data)) as partner:
-        outcome = send(sender, target_of(partner))
+        result = send(sender, target_of(partner))
 
     assert (
-        detail_sentence(outcome.detail)
-        == f"The partner's HTTP response is malformed: it begins with {quote}."
+        detail_sentence(result.detail) == f"The partner's HTTP response is malformed: it begins with {quote}."
     )
 
 
 def test_control_characters_in_headers_are_replaced(sender: Sender) -> None:
     with FakePartner(responds(response(OK, "X-A: a\0b", "X-B: a", "  b"))) as partner:
-        outcome = send(sender, target_of(partner))
+        result = send(sender, target_of(partner))
 
-    assert_complete(outcome)
-    assert outcome.headers[:2] == (("X-A", "a b"), ("X-B", "a b"))
+    assert_complete(result)
+    assert result.headers[:2] == (("X-A", "a b"), ("X-B", "a b"))
 
 
 CUT = {
@@ -908,10 +907,10 @@ def test_response_shorter_than_declared_is_awaited_until_the_deadline(
     sender: Sender, transport: Transport
 ) -> None:
     with transport.partner(responds(HEAD + b"Content-Length: 100\r\n\r\n" + OK)) as partner:
-        outcome = send(sender, transport.target(partner, SHORT))
+        result = send(sender, transport.target(partner, SHORT))
 
-    assert_late(outcome)
-    assert (outcome.status, outcome.body, outcome.body_size) == (200, OK, 100)
+    assert_late(result)
+    assert (result.status, result.body, result.body_size) == (200, OK, 100)
 
 
 # --- TLS
@@ -951,9 +950,9 @@ def https_target(partner: FakePartner, bundle: str, deadline: float = 10.0) -> T
     return replace(target_of(partner, deadline), url=url, ca_bundle=bundle)
 
 
-def assert_not_secure(outcome: Outcome, words: str) -> None:
-    assert (outcome.failure, outcome.sent, outcome.status) == (Failure.TLS, False, None)
-    assert words in detail_sentence(outcome.detail).lower()
+def assert_not_secure(result: CallResult, words: str) -> None:
+    assert (result.failure, result.sent, result.status) == (Failure.TLS, False, None)
+    assert words in detail_sentence(result.detail).lower()
 
 
 def test_tls_verifies_the_name_and_connects_to_the_checked_address(
@@ -966,13 +965,13 @@ def test_tls_verifies_the_name_and_connects_to_the_checked_address(
     with FakePartner(behaves, tls=context) as partner:
         target = replace(target_of(partner, host="partner.example"), ca_bundle=bundle)
         for _ in range(3):
-            outcome = send(sender, target)
-            assert_complete(outcome)
+            result = send(sender, target)
+            assert_complete(result)
 
     assert server_names == ["partner.example"]
     assert partner.connections == 1
     assert partner.received[0].header("Host") == f"partner.example:{partner.port}"
-    assert outcome.remote_address == f"127.0.0.1:{partner.port}"
+    assert result.remote_address == f"127.0.0.1:{partner.port}"
 
 
 def test_certificate_for_another_name_ends_the_call_unsent(
@@ -980,9 +979,9 @@ def test_certificate_for_another_name_ends_the_call_unsent(
 ) -> None:
     names.answers["other.example"] = [["127.0.0.1"]]
     with FakePartner(behaves, tls=tls) as partner:
-        outcome = send(sender, replace(target_of(partner, host="other.example"), ca_bundle=bundle))
+        result = send(sender, replace(target_of(partner, host="other.example"), ca_bundle=bundle))
 
-    assert_not_secure(outcome, "hostname mismatch")
+    assert_not_secure(result, "hostname mismatch")
     assert partner.received == []
 
 
@@ -993,18 +992,18 @@ def test_untrusted_certificate_ends_the_call_unsent(
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "ca.pem"))
     with FakePartner(behaves, tls=tls) as partner:
-        outcome = send(sender, target_of(partner))
+        result = send(sender, target_of(partner))
 
-    assert_not_secure(outcome, "unable to get local issuer certificate")
+    assert_not_secure(result, "unable to get local issuer certificate")
     assert partner.received == []
 
 
 def test_expired_certificate_ends_the_call_unsent(sender: Sender, authority: trustme.CA, bundle: str) -> None:
     expired = authority.issue_cert("127.0.0.1", not_after=datetime.now(UTC) - timedelta(days=1))
     with FakePartner(behaves, tls=server_context(expired)) as partner:
-        outcome = send(sender, replace(target_of(partner), ca_bundle=bundle))
+        result = send(sender, replace(target_of(partner), ca_bundle=bundle))
 
-    assert_not_secure(outcome, "certificate has expired")
+    assert_not_secure(result, "certificate has expired")
     assert partner.received == []
 
 
@@ -1072,10 +1071,10 @@ def drips_a_handshake(connection: Connection) -> None:
 @pytest.mark.parametrize("script", [never_reads, drips_a_handshake])
 def test_slow_handshake_is_cut_at_the_deadline(sender: Sender, bundle: str, script: Script) -> None:
     with FakePartner(script) as partner:
-        outcome = send(sender, https_target(partner, bundle, SHORT))
+        result = send(sender, https_target(partner, bundle, SHORT))
 
-    assert_late(outcome, sent=False)
-    assert "TLS handshake" in detail_sentence(outcome.detail)
+    assert_late(result, sent=False)
+    assert "TLS handshake" in detail_sentence(result.detail)
 
 
 def test_handshake_may_take_all_the_time_left_with_many_addresses(
@@ -1183,10 +1182,10 @@ def test_unreadable_certificates_are_a_bad_target(
         "no bundle": replace(target, ca_bundle="invalid"),
         "encrypted key": replace(target, client_certificate=bundle + encrypted_key()),
     }
-    outcome = send(sender, targets[broken])
+    result = send(sender, targets[broken])
 
-    assert (outcome.failure, outcome.sent) == (Failure.BAD_TARGET, False)
-    assert detail_sentence(outcome.detail).startswith("The configured certificates cannot be used")
+    assert (result.failure, result.sent) == (Failure.BAD_TARGET, False)
+    assert detail_sentence(result.detail).startswith("The configured certificates cannot be used")
 
 
 def test_text_around_trusted_certificates_is_ignored(
@@ -1247,10 +1246,10 @@ def test_only_allowed_addresses_of_several_are_tried(
 def test_next_address_is_tried_if_one_refuses(sender: Sender, names: NameServer) -> None:
     names.answers["partner.example"] = [["127.0.0.9", "127.0.0.1"]]
     with FakePartner(behaves) as partner:
-        outcome = send(sender, target_of(partner, host="partner.example"))
+        result = send(sender, target_of(partner, host="partner.example"))
 
-    assert_complete(outcome)
-    assert outcome.remote_address == f"127.0.0.1:{partner.port}"
+    assert_complete(result)
+    assert result.remote_address == f"127.0.0.1:{partner.port}"
 
 
 def test_next_address_is_tried_if_this_machine_lacks_its_family(
@@ -1297,19 +1296,19 @@ def test_silent_address_leaves_time_for_the_next_one(sender: Sender, names: Name
 
 def test_partner_that_accepts_no_connection_is_cut_at_the_deadline(sender: Sender) -> None:
     with full_backlog("127.0.0.1") as port:
-        outcome = send(sender, Target(f"http://127.0.0.1:{port}/", (), LOOPBACK, SHORT))
+        result = send(sender, Target(f"http://127.0.0.1:{port}/", (), LOOPBACK, SHORT))
 
-    assert_late(outcome, sent=False)
-    assert "No connection" in detail_sentence(outcome.detail)
+    assert_late(result, sent=False)
+    assert "No connection" in detail_sentence(result.detail)
 
 
 def test_nothing_is_sent_where_nothing_listens(sender: Sender) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    outcome = send(sender, Target(f"http://127.0.0.1:{port}/", (), LOOPBACK, 10.0))
+    result = send(sender, Target(f"http://127.0.0.1:{port}/", (), LOOPBACK, 10.0))
 
-    assert (outcome.failure, outcome.sent) == (Failure.CONNECT, False)
-    assert detail_sentence(outcome.detail) == f"No connection to 127.0.0.1:{port}: Connection refused."
+    assert (result.failure, result.sent) == (Failure.CONNECT, False)
+    assert detail_sentence(result.detail) == f"No connection to 127.0.0.1:{port}: Connection refused."
 
 
 FORBIDDEN = """
@@ -1324,9 +1323,9 @@ FORBIDDEN = """
 @pytest.mark.parametrize("host", FORBIDDEN.split())
 def test_forbidden_address_is_refused_in_every_spelling(sender: Sender, host: str) -> None:
     with FakePartner(behaves) as partner:
-        outcome = send(sender, replace(target_of(partner, host=host), allowed=()))
+        result = send(sender, replace(target_of(partner, host=host), allowed=()))
 
-    assert (outcome.failure, outcome.sent) == (Failure.ADDRESS, False)
+    assert (result.failure, result.sent) == (Failure.ADDRESS, False)
     assert partner.connections == 0
 
 
@@ -1338,42 +1337,42 @@ def has_ipv6() -> bool:
 
 def test_ipv6_address_is_connected_to_and_written_in_brackets(sender: Sender, transport: Transport) -> None:
     if not has_ipv6():  # then the failure is this machine's, and nothing is sent
-        outcome = send(sender, Target("http://[::1]:9/", (), (ip_network("::1/128"),), 10.0))
-        assert (outcome.failure in (Failure.INTERNAL, Failure.CONNECT), outcome.sent) == (True, False)
+        result = send(sender, Target("http://[::1]:9/", (), (ip_network("::1/128"),), 10.0))
+        assert (result.failure in (Failure.INTERNAL, Failure.CONNECT), result.sent) == (True, False)
         return
     with transport.partner(behaves, host="::1") as partner:
         target = replace(transport.target(partner, host="[::1]"), allowed=(ip_network("::1/128"),))
-        outcome = send(sender, target)
+        result = send(sender, target)
 
-    assert_complete(outcome)
-    assert outcome.remote_address == f"[::1]:{partner.port}"
+    assert_complete(result)
+    assert result.remote_address == f"[::1]:{partner.port}"
     assert partner.received[0].header("Host") == f"[::1]:{partner.port}"
 
 
 def test_mapped_ipv4_address_is_connected_to_as_ipv4(sender: Sender) -> None:
     with FakePartner(behaves) as partner:
-        outcome = send(sender, target_of(partner, host="[::ffff:127.0.0.1]"))
+        result = send(sender, target_of(partner, host="[::ffff:127.0.0.1]"))
 
-    assert_complete(outcome)
-    assert outcome.remote_address == f"127.0.0.1:{partner.port}"
+    assert_complete(result)
+    assert result.remote_address == f"127.0.0.1:{partner.port}"
 
 
 def test_changed_allow_list_applies_to_open_connections(sender: Sender) -> None:
     with FakePartner(behaves) as partner:
         assert_complete(send(sender, target_of(partner)))
-        outcome = send(sender, replace(target_of(partner), allowed=()))
+        result = send(sender, replace(target_of(partner), allowed=()))
 
-    assert outcome.failure is Failure.ADDRESS
+    assert result.failure is Failure.ADDRESS
     assert len(partner.received) == 1
 
 
 @pytest.mark.usefixtures("names")
 def test_unknown_name_is_reported(sender: Sender) -> None:
-    outcome = send(sender, Target("https://nobody.example/", (), (), 10.0))
+    result = send(sender, Target("https://nobody.example/", (), (), 10.0))
 
-    assert (outcome.failure, outcome.sent) == (Failure.NAME, False)
+    assert (result.failure, result.sent) == (Failure.NAME, False)
     assert (
-        detail_sentence(outcome.detail)
+        detail_sentence(result.detail)
         == "The DNS lookup of nobody.example failed: Name or service not known."
     )
 
@@ -1385,17 +1384,15 @@ def test_slow_lookup_is_abandoned_and_not_repeated(names: NameServer) -> None:
     try:
         with FakePartner(behaves) as partner:
             target = target_of(partner, SHORT, host="slow.example")
-            outcomes = [send_once(target), send_once(target)]
+            results = [send_once(target), send_once(target)]
             # It does not delay other calls.
             assert_complete(send_once(target_of(partner)))
     finally:
         release.set()
 
-    for outcome in outcomes:
-        assert_late(outcome, sent=False)
-        assert (
-            detail_sentence(outcome.detail) == "The DNS lookup of slow.example did not finish within 0.5 s."
-        )
+    for result in results:
+        assert_late(result, sent=False)
+        assert detail_sentence(result.detail) == "The DNS lookup of slow.example did not finish within 0.5 s."
     assert names.queries == ["slow.example"]
     partner.wait_for(lambda: not any(thread.name == "post-lookup" for thread in threading.enumerate()))
 
@@ -1406,11 +1403,11 @@ def test_lookups_at_the_same_time_are_limited(names: NameServer, monkeypatch: py
     names.before = release.wait
     try:
         send_once(Target("http://one.example/", (), (), 0.2))
-        outcome = send_once(Target("http://two.example/", (), (), 0.2))
+        result = send_once(Target("http://two.example/", (), (), 0.2))
     finally:
         release.set()
 
-    assert (outcome.failure, outcome.sent) == (Failure.NAME, False)
+    assert (result.failure, result.sent) == (Failure.NAME, False)
     assert names.queries == ["one.example"]
 
 
@@ -1475,10 +1472,10 @@ BAD_URLS = [
 
 @pytest.mark.parametrize("url", BAD_URLS)
 def test_invalid_url_is_a_bad_target_and_nothing_is_tried(sender: Sender, url: str) -> None:
-    outcome = send(sender, Target(url, (), (ip_network("0.0.0.0/0"),), 10.0))
+    result = send(sender, Target(url, (), (ip_network("0.0.0.0/0"),), 10.0))
 
-    assert (outcome.failure, outcome.sent, outcome.remote_address) == (Failure.BAD_TARGET, False, None)
-    assert detail_sentence(outcome.detail).startswith("The ")
+    assert (result.failure, result.sent, result.remote_address) == (Failure.BAD_TARGET, False, None)
+    assert detail_sentence(result.detail).startswith("The ")
 
 
 @pytest.mark.parametrize(
@@ -1505,22 +1502,22 @@ def test_invalid_url_is_a_bad_target_and_nothing_is_tried(sender: Sender, url: s
 )
 def test_header_that_would_change_the_request_is_a_bad_target(sender: Sender, name: str, value: str) -> None:
     with FakePartner(behaves) as partner:
-        outcomes = [
+        results = [
             send(sender, replace(target_of(partner), headers=((name, value),))),
             sender.post(target_of(partner), BODY, {name: value}),
         ]
 
-    for outcome in outcomes:
-        assert (outcome.failure, outcome.sent) == (Failure.BAD_TARGET, False)
-        assert detail_sentence(outcome.detail).startswith("The header")
+    for result in results:
+        assert (result.failure, result.sent) == (Failure.BAD_TARGET, False)
+        assert detail_sentence(result.detail).startswith("The header")
     assert partner.connections == 0
 
 
 @pytest.mark.parametrize("deadline", [0.0, -1.0, float("inf"), float("nan")])
 def test_invalid_deadline_is_a_bad_target(sender: Sender, deadline: float) -> None:
-    outcome = sender.post(Target("http://127.0.0.1:9/", (), LOOPBACK, deadline), BODY, IDS)
+    result = sender.post(Target("http://127.0.0.1:9/", (), LOOPBACK, deadline), BODY, IDS)
 
-    assert (outcome.failure, outcome.sent) == (Failure.BAD_TARGET, False)
+    assert (result.failure, result.sent) == (Failure.BAD_TARGET, False)
 
 
 def test_international_name_is_looked_up_in_its_ascii_form(sender: Sender, names: NameServer) -> None:
@@ -1532,7 +1529,7 @@ def test_international_name_is_looked_up_in_its_ascii_form(sender: Sender, names
 # --- Anything else
 
 
-def test_unexpected_error_becomes_an_outcome(
+def test_unexpected_error_becomes_a_result(
     sender: Sender, transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -1541,11 +1538,11 @@ def test_unexpected_error_becomes_an_outcome(
     with transport.partner(behaves) as partner:
         with monkeypatch.context() as patch:
             patch.setattr(sender._adapter, "send", fail)
-            outcome = send(sender, transport.target(partner))
+            result = send(sender, transport.target(partner))
         assert_complete(send(sender, transport.target(partner)))
 
-    assert (outcome.failure, outcome.sent) == (Failure.INTERNAL, False)
-    assert detail_sentence(outcome.detail) == "Sending failed inside this app: ValueError: unexpected."
+    assert (result.failure, result.sent) == (Failure.INTERNAL, False)
+    assert detail_sentence(result.detail) == "Sending failed inside this app: ValueError: unexpected."
 
 
 @pytest.mark.parametrize("place", ["sockets", "certificates", "names"])
@@ -1565,10 +1562,10 @@ def test_lack_of_descriptors_is_not_the_partners_fault(
             patch.setattr(ssl.SSLContext, "load_verify_locations", exhausted)
         else:
             names.before = exhausted
-        outcome = send(sender, target)
+        result = send(sender, target)
 
-    assert (outcome.failure, outcome.sent) == (Failure.INTERNAL, False)
-    assert detail_sentence(outcome.detail) == "This server has run out of a resource: Too many open files."
+    assert (result.failure, result.sent) == (Failure.INTERNAL, False)
+    assert detail_sentence(result.detail) == "This server has run out of a resource: Too many open files."
 
 
 def test_keyboard_interrupt_is_raised_and_closes_the_connection(
@@ -1667,8 +1664,8 @@ def test_forked_child_has_its_own_connection_and_deadline(sender: Sender, transp
         if child == 0:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(20)  # ends the child if its deadline does not
-            outcome = sender.post(target, BODY, IDS)
-            os._exit(0 if outcome.failure is Failure.TIMEOUT else 1)
+            result = sender.post(target, BODY, IDS)
+            os._exit(0 if result.failure is Failure.TIMEOUT else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert_complete(send(sender, target))
 

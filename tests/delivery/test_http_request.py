@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from app.delivery import http_client
+from app.delivery.call_result import BODY_CAP, Detail, DetailCode, Failure, SendAborted
 from app.delivery.connections import SecurePool, tls_context
 from app.delivery.http_client import (
     Target,
@@ -18,10 +19,9 @@ from app.delivery.http_client import (
     _decompressed,
     _incomplete,
     _new_pool,
-    _outcome,
     _prepared,
+    _result,
 )
-from app.delivery.outcome import BODY_CAP, Detail, DetailCode, Failure, SendAborted
 
 URL = "https://partner.example/hook"
 
@@ -139,44 +139,44 @@ def call_with(headers: dict[str, Any] | None, declared: int | None = None, error
     return SimpleNamespace(response=response, remote_address="192.0.2.1:443", sent=True)
 
 
-def test_outcome_has_what_was_received() -> None:
-    outcome = _outcome(call_with({"X-Odd": "a\0\tb\n", "Plain": "c"}), None, Detail(), b"{}", 12.5)
-    assert outcome.headers == (("X-Odd", "a b"), ("Plain", "c"))
-    assert (outcome.status, outcome.body, outcome.body_size, outcome.truncated) == (200, b"{}", 2, False)
-    assert (outcome.remote_address, outcome.sent, outcome.duration_ms) == ("192.0.2.1:443", True, 12.5)
+def test_result_has_what_was_received() -> None:
+    result = _result(call_with({"X-Odd": "a\0\tb\n", "Plain": "c"}), None, Detail(), b"{}", 12.5)
+    assert result.headers == (("X-Odd", "a b"), ("Plain", "c"))
+    assert (result.status, result.body, result.body_size, result.truncated) == (200, b"{}", 2, False)
+    assert (result.remote_address, result.sent, result.duration_ms) == ("192.0.2.1:443", True, 12.5)
 
 
 @pytest.mark.parametrize("spelling", ["gzip", " GZIP ", "x-gzip", "deflate"])
-def test_outcome_has_the_decompressed_body(spelling: str) -> None:
+def test_result_has_the_decompressed_body(spelling: str) -> None:
     call = call_with({"content-encoding": spelling})
-    outcome = _outcome(call, None, Detail(), gzip.compress(b"{}"), 1.0)
-    assert (outcome.body, outcome.body_size) == (b"{}", 2)
+    result = _result(call, None, Detail(), gzip.compress(b"{}"), 1.0)
+    assert (result.body, result.body_size) == (b"{}", 2)
 
 
-def test_outcome_of_a_partial_body_has_the_declared_size() -> None:
+def test_result_of_a_partial_body_has_the_declared_size() -> None:
     long = b"x" * (BODY_CAP + 1)
-    outcome = _outcome(call_with({}, declared=9_000_000), None, Detail(), long, 1.0)
-    assert (len(outcome.body), outcome.body_size, outcome.truncated) == (BODY_CAP, 9_000_000, True)
-    partial = _outcome(call_with({}, declared=100), Failure.MALFORMED_RESPONSE, Detail(), b"{", 1.0)
+    result = _result(call_with({}, declared=9_000_000), None, Detail(), long, 1.0)
+    assert (len(result.body), result.body_size, result.truncated) == (BODY_CAP, 9_000_000, True)
+    partial = _result(call_with({}, declared=100), Failure.MALFORMED_RESPONSE, Detail(), b"{", 1.0)
     assert (partial.failure, partial.body, partial.body_size, partial.truncated) == (
         Failure.MALFORMED_RESPONSE,
         b"{",
         100,
         False,
     )
-    complete = _outcome(call_with({}), None, Detail(), b"x" * BODY_CAP, 1.0)
+    complete = _result(call_with({}), None, Detail(), b"x" * BODY_CAP, 1.0)
     assert (len(complete.body), complete.body_size, complete.truncated) == (BODY_CAP, BODY_CAP, False)
 
 
 @pytest.mark.parametrize("has_response", [True, False])
-def test_outcome_without_headers_has_no_status(has_response: bool) -> None:
+def test_result_without_headers_has_no_status(has_response: bool) -> None:
     call = call_with(None)
     if not has_response:
         call.response = None
     detail = Detail(DetailCode.URL_INCOMPLETE)
-    outcome = _outcome(call, Failure.BAD_TARGET, detail, b"", 1.0)
-    assert (outcome.failure, outcome.detail) == (Failure.BAD_TARGET, detail)
-    assert (outcome.status, outcome.headers, outcome.body, outcome.body_size) == (None, (), b"", None)
+    result = _result(call, Failure.BAD_TARGET, detail, b"", 1.0)
+    assert (result.failure, result.detail) == (Failure.BAD_TARGET, detail)
+    assert (result.status, result.headers, result.body, result.body_size) == (None, (), b"", None)
 
 
 def test_body_that_ends_early_counts_its_bytes() -> None:

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import pytest
 
-from app.delivery.outcome import PARAM_MAX, Detail, DetailCode
+from app.delivery.call_result import PARAM_MAX, Detail, DetailCode
 from app.delivery.presenters import detail_sentence
 
 

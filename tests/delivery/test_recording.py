@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from app.delivery.call_result import CallResult, Detail, DetailCode
 from app.delivery.circuit_breaker import EndedAttempt, Limits
 from app.delivery.claiming import LEASE_MARGIN_SECONDS
 from app.delivery.models import CancelReason, MessageNote, MessageState, ResultFrom, Trigger
-from app.delivery.outcome import Detail, DetailCode, Outcome
 from app.delivery.recording import (
     INTEGER_MAX,
     INTERRUPTIONS_MAX,
@@ -35,7 +35,7 @@ NOW = ENDED + timedelta(seconds=1)
 LATER = NOW + timedelta(hours=1)
 LIMITS = Limits(concurrency=4)
 DETAIL = Detail(DetailCode.RESPONSE_TIMEOUT, {"host": "partner.example"})
-RESPONSE = Outcome(
+RESPONSE = CallResult(
     failure=None,
     detail=Detail(),
     status=200,
@@ -70,7 +70,7 @@ TIMEOUT = Verdict(step=Step.RETRY, reason=Reason.TIMEOUT, wait_seconds=300, unkn
 FAILED = replace(TIMEOUT, step=Step.FAILED, wait_seconds=None)
 
 
-def attempt(verdict: Verdict, outcome: Outcome = RESPONSE, **claimed: Any) -> AttemptResult:
+def attempt(verdict: Verdict, result: CallResult = RESPONSE, **claimed: Any) -> AttemptResult:
     values = {
         "id": "msg_1",
         "partner_id": 7,
@@ -84,7 +84,7 @@ def attempt(verdict: Verdict, outcome: Outcome = RESPONSE, **claimed: Any) -> At
         "is_suspect": False,
     }
     claimed_message: Any = SimpleNamespace(**{**values, **claimed})
-    return AttemptResult(claimed_message, outcome, verdict, ENDED)
+    return AttemptResult(claimed_message, result, verdict, ENDED)
 
 
 def row(**values: Any) -> dict[str, Any]:
@@ -234,9 +234,9 @@ def test_canceled_message_ends_after_an_attempt_that_did_not_deliver(
 def test_unsuccessful_resend_changes_neither_state_nor_reason(
     resumed: MessageState, verdict: Verdict
 ) -> None:
-    outcome = replace(RESPONSE, detail=DETAIL, status=503)
+    result = replace(RESPONSE, detail=DETAIL, status=503)
     requested = row(resume_state=resumed)
-    assert _next_values(requested, attempt(verdict, outcome, trigger=Trigger.MANUAL), NOW) == {
+    assert _next_values(requested, attempt(verdict, result, trigger=Trigger.MANUAL), NOW) == {
         "unknown_outcome": verdict.unknown,
         "state": resumed,
         "next_at": None,
@@ -311,8 +311,8 @@ def test_attempt_changes_its_message_with_a_lease_or_as_the_first_delivery(
 
 
 def test_end_of_an_attempt_is_stored_completely() -> None:
-    outcome = replace(RESPONSE, detail=DETAIL)
-    assert _attempt_end(attempt(DELIVERED, outcome)) == {
+    result = replace(RESPONSE, detail=DETAIL)
+    assert _attempt_end(attempt(DELIVERED, result)) == {
         "of_message": "msg_1",
         "of_number": 3,
         "ended_at": ENDED,

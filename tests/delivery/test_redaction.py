@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from app.delivery.call_result import CallResult, Detail, DetailCode
 from app.delivery.credentials import Credentials
 from app.delivery.http_client import Target
-from app.delivery.outcome import Detail, DetailCode, Outcome
 from app.delivery.redaction import without_secrets
 from app.delivery.retry_policy import judge
 from app.partners.masking import MASK, masked, secrets_of
@@ -28,26 +28,26 @@ SPELLINGS["as JSON with every character escaped"] = "".join(
 PAIR = base64.b64encode(b"po:client+s%2Fcret").decode()
 
 
-def outcome_with(spelling: str) -> Outcome:
+def result_with(spelling: str) -> CallResult:
     body = f'{{"response_code":1,"response_message":"no {spelling}"}}'
     headers, size = (("X-Key", spelling),), len(body.encode())
     detail = Detail.of(DetailCode.INTERNAL_ERROR, cause=f"cause: {spelling}")
-    return Outcome(None, detail, 200, headers, body.encode(), size, False, None, 1.0, True)
+    return CallResult(None, detail, 200, headers, body.encode(), size, False, None, 1.0, True)
 
 
-def verdict_on(outcome: Outcome) -> Any:
+def verdict_on(result: CallResult) -> Any:
     return judge(
-        outcome, attempts=1, schedule=[5], success_codes=[0], object_id="a", after_unknown=False, jitter=0
+        result, attempts=1, schedule=[5], success_codes=[0], object_id="a", after_unknown=False, jitter=0
     )
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
 def test_secret_is_redacted_in_every_spelling(spelling: str) -> None:
-    outcome = outcome_with(spelling)
-    hidden, verdict = without_secrets(outcome, verdict_on(outcome), (SECRET,))
+    result = result_with(spelling)
+    hidden, verdict = without_secrets(result, verdict_on(result), (SECRET,))
 
-    for redacted in (hidden, outcome.masked((SECRET,))):
-        assert redacted.body.decode() == outcome.body.decode().replace(spelling, MASK)
+    for redacted in (hidden, result.masked((SECRET,))):
+        assert redacted.body.decode() == result.body.decode().replace(spelling, MASK)
         assert redacted.body_size == len(redacted.body)
         cause = redacted.detail.params["cause"]
         assert (cause, redacted.headers) == (f"cause: {MASK}", (("X-Key", MASK),))
@@ -56,15 +56,15 @@ def test_secret_is_redacted_in_every_spelling(spelling: str) -> None:
 
 
 def test_response_without_secrets_is_unchanged() -> None:
-    outcome = outcome_with("nothing of the kind")
+    result = result_with("nothing of the kind")
 
-    assert without_secrets(outcome, verdict := verdict_on(outcome), (SECRET,)) == (outcome, verdict)
-    assert outcome.masked((SECRET,)) == outcome
+    assert without_secrets(result, verdict := verdict_on(result), (SECRET,)) == (result, verdict)
+    assert result.masked((SECRET,)) == result
 
 
 def test_secret_in_decoded_reply_is_redacted_whatever_its_spelling() -> None:
-    outcome = outcome_with("s3cret-\\u006ff-ours")
-    _, verdict = without_secrets(outcome, verdict_on(outcome), ("s3cret-of-ours",))
+    result = result_with("s3cret-\\u006ff-ours")
+    _, verdict = without_secrets(result, verdict_on(result), ("s3cret-of-ours",))
 
     assert verdict.response_message == f"no {MASK}"
 
@@ -94,11 +94,11 @@ def test_secrets_of_partner_in_every_form_are_masked(secret: str) -> None:
 
 
 def test_cookie_of_a_partner_is_redacted() -> None:
-    outcome = replace(
-        outcome_with("nothing of the kind"), headers=(("SET-cookie", "session=1"), ("X-Key", "a"))
+    result = replace(
+        result_with("nothing of the kind"), headers=(("SET-cookie", "session=1"), ("X-Key", "a"))
     )
 
-    assert outcome.masked(()).headers == (("SET-cookie", MASK), ("X-Key", "a"))
+    assert result.masked(()).headers == (("SET-cookie", MASK), ("X-Key", "a"))
 
 
 def test_repr_of_credentials_shows_no_secret() -> None:

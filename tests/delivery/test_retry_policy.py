@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.delivery.outcome import Detail, DetailCode, Failure, Outcome
+from app.delivery.call_result import CallResult, Detail, DetailCode, Failure
 from app.delivery.redaction import without_secrets
 from app.delivery.retry_policy import (
     DEFAULT_SCHEDULE,
@@ -52,9 +52,9 @@ REFUSAL = reply(1, "FAILURE", message="Failure", errorCd="E7", errorDtl="too lon
 DUPLICATE = reply(38, "FAILURE", message="Duplicate reference")
 
 
-def http_response(status: int, body: bytes = b"", **headers: str) -> Outcome:
+def http_response(status: int, body: bytes = b"", **headers: str) -> CallResult:
     fields = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    return Outcome(
+    return CallResult(
         failure=None,
         detail=Detail(),
         status=status,
@@ -68,12 +68,14 @@ def http_response(status: int, body: bytes = b"", **headers: str) -> Outcome:
     )
 
 
-def failed(failure: Failure, *, sent: bool = True, status: int | None = None, body: bytes = b"") -> Outcome:
+def failed(
+    failure: Failure, *, sent: bool = True, status: int | None = None, body: bytes = b""
+) -> CallResult:
     detail = Detail(DetailCode.OTHER, {"text": "Something went wrong."})
     return replace(http_response(0, body), failure=failure, detail=detail, status=status, sent=sent)
 
 
-def verdict_on(outcome: Outcome, **changes: Any) -> Verdict:
+def verdict_on(result: CallResult, **changes: Any) -> Verdict:
     arguments: dict[str, Any] = {
         "attempts": 1,
         "schedule": DEFAULT_SCHEDULE,
@@ -83,7 +85,7 @@ def verdict_on(outcome: Outcome, **changes: Any) -> Verdict:
         "jitter": 0.0,
         "now": NOW,
     }
-    return judge(outcome, **(arguments | changes))
+    return judge(result, **(arguments | changes))
 
 
 def flags(verdict: Verdict) -> set[str]:
@@ -274,7 +276,7 @@ def test_failed_attempt_is_retried_and_unknown_if_anything_was_sent(failure: Fai
     assert flags(verdict) == ({"unknown"} if sent else set()) | ({"transport"} if transport else set())
 
 
-def test_outcome_without_status_and_failure_is_our_error() -> None:
+def test_result_without_status_and_failure_is_our_error() -> None:
     verdict = verdict_on(replace(http_response(200, GOOD), status=None))
 
     assert (verdict.step, verdict.reason, flags(verdict)) == (RETRY, Reason.INTERNAL, {"unknown"})
@@ -480,17 +482,17 @@ def test_retry_after_of_a_busy_partner_is_respected(status: int, value: str, wai
 
 
 def test_retry_after_date_is_relative_to_the_partners_clock() -> None:
-    outcome = http_response(
+    result = http_response(
         503, Retry_After="Mon, 23 Nov 2026 18:03:00 GMT", Date="Mon, 23 Nov 2026 18:00:00 GMT"
     )
 
-    assert verdict_on(outcome).wait_seconds == 180
+    assert verdict_on(result).wait_seconds == 180
 
 
 def test_retry_after_date_without_a_date_header_is_relative_to_now() -> None:
-    outcome = http_response(503, Retry_After="Mon, 23 Nov 2020 12:03:00 GMT")
+    result = http_response(503, Retry_After="Mon, 23 Nov 2020 12:03:00 GMT")
 
-    assert verdict_on(outcome, now=None).wait_seconds == 5
+    assert verdict_on(result, now=None).wait_seconds == 5
 
 
 def test_longer_of_schedule_and_retry_after_counts() -> None:
@@ -557,14 +559,14 @@ def test_any_response_has_a_verdict(
     attempts: int,
     schedule: list[float],
 ) -> None:
-    outcome = replace(
+    result = replace(
         http_response(0, body, Retry_After=retry_after, Date=date), status=status, failure=failure
     )
-    verdict = verdict_on(outcome, attempts=attempts, schedule=schedule)
+    verdict = verdict_on(result, attempts=attempts, schedule=schedule)
 
-    masked_outcome, masked_verdict = without_secrets(outcome, verdict, ("a-secret",))
+    masked_result, masked_verdict = without_secrets(result, verdict, ("a-secret",))
 
     assert (verdict.wait_seconds is not None) == (verdict.step is RETRY)
     assert 0 <= (verdict.wait_seconds or 0) <= 86_400
-    assert masked_outcome.status == status
+    assert masked_result.status == status
     assert masked_verdict.step is verdict.step

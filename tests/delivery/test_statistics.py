@@ -19,9 +19,9 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.db import Database
 from app.delivery import statistics
+from app.delivery.call_result import CallResult, Detail
 from app.delivery.claiming import ClaimedMessage, claim
 from app.delivery.models import Attempt, AttemptStatistics, Message, MessageState, Trigger
-from app.delivery.outcome import Detail, Outcome
 from app.delivery.recording import AttemptResult, reclaim_expired, record_results
 from app.delivery.retry_policy import ACCEPTED_OUTCOMES, Reason, Step, Verdict
 from app.delivery.statistics import (
@@ -274,7 +274,7 @@ def claim_one(database: Database) -> ClaimedMessage:
 
 
 def delivered_end(claimed: ClaimedMessage, ended_at: datetime) -> AttemptResult:
-    outcome = Outcome(
+    result = CallResult(
         failure=None,
         detail=Detail(),
         status=200,
@@ -286,7 +286,7 @@ def delivered_end(claimed: ClaimedMessage, ended_at: datetime) -> AttemptResult:
         duration_ms=40.0,
         sent=True,
     )
-    return AttemptResult(claimed, outcome, Verdict(step=Step.DELIVERED, reason=Reason.DELIVERED), ended_at)
+    return AttemptResult(claimed, result, Verdict(step=Step.DELIVERED, reason=Reason.DELIVERED), ended_at)
 
 
 def record_end(database: Database, finished: AttemptResult) -> None:

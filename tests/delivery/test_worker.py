@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session, selectinload
 from app import clock
 from app.db import Database
 from app.delivery import service as delivery_service
+from app.delivery.call_result import CallResult, Detail
 from app.delivery.claiming import claim
 from app.delivery.models import Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
-from app.delivery.outcome import Detail, Outcome
 from app.delivery.recording import INTERRUPTIONS_MAX, AttemptResult, reclaim_expired, record_results
 from app.delivery.resend_blocker import ResendBlocker, resend_blocker
 from app.delivery.retry_policy import judge
@@ -530,7 +530,7 @@ def test_delivery_reported_without_a_lease_is_not_sent_again(
         reclaim_expired(writing, clock.now())
         (under_way,) = claim(writing, 1, clock.now()).messages
         writing.commit()
-    taken = Outcome(None, Detail(), 200, (), b'{"response_code":0}', 19, False, None, 1.0, True)
+    taken = CallResult(None, Detail(), 200, (), b'{"response_code":0}', 19, False, None, 1.0, True)
 
     def attempt_result(claimed: Any) -> AttemptResult:
         verdict = judge(

@@ -16,8 +16,8 @@ from werkzeug.http import parse_options_header
 
 from app.audit.models import AuditAction, AuditEntry
 from app.db import Database
+from app.delivery.call_result import DetailCode
 from app.delivery.models import Attempt, Message, MessageNote
-from app.delivery.outcome import DetailCode
 from app.inbound.models import InboundMessage
 from app.orders.models import PurchaseOrder, Revision
 from tests.buyer import Buyer

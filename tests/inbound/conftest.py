@@ -1,4 +1,4 @@
-"""Fixtures for inbound tests: a buyer, a supplier, and deliveries whose outcome the test sets."""
+"""Fixtures for inbound tests: a buyer, a supplier, and deliveries whose result the test sets."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from flask import Flask
 
 from app import clock
 from app.db import Database
+from app.delivery.call_result import CallResult, Detail, Failure
 from app.delivery.claiming import ClaimedMessage, claim
-from app.delivery.outcome import Detail, Failure, Outcome
 from app.delivery.recording import AttemptResult, record_results
 from app.delivery.retry_policy import judge
 from app.network.reader import dumps, read_json
@@ -26,10 +26,10 @@ def buyer(app: Flask, partner: Any, example_bodies: list[Any]) -> Buyer:
     return Buyer(app.test_client(), example_bodies)
 
 
-def outcome_of(claimed: ClaimedMessage, how: str) -> Outcome:
-    """The outcome of a POST: ``ok``, ``refuse``, ``timeout`` or ``500``."""
+def call_result_of(claimed: ClaimedMessage, how: str) -> CallResult:
+    """The result of a POST: ``ok``, ``refuse``, ``timeout`` or ``500``."""
     if how == "timeout":
-        return Outcome(Failure.TIMEOUT, Detail(), None, (), b"", 0, False, None, 1.0, True)
+        return CallResult(Failure.TIMEOUT, Detail(), None, (), b"", 0, False, None, 1.0, True)
     status, body = 200, b"{}"
     if how == "500":
         status = 500
@@ -39,14 +39,14 @@ def outcome_of(claimed: ClaimedMessage, how: str) -> Outcome:
             Kind.REQ_CONFIRM, read_json(claimed.body), req_msg_id=f"REQ-{claimed.id}", **failure
         )
         body = dumps(reply)
-    return Outcome(None, Detail(), status, (), body, len(body), False, "127.0.0.1:1", 1.0, True)
+    return CallResult(None, Detail(), status, (), body, len(body), False, "127.0.0.1:1", 1.0, True)
 
 
 def finish(database: Database, claimed: ClaimedMessage, how: str) -> None:
-    """Record a POST that ended with this outcome."""
-    outcome = outcome_of(claimed, how)
+    """Record a POST that ended with this result."""
+    result = call_result_of(claimed, how)
     verdict = judge(
-        outcome,
+        result,
         attempts=claimed.automatic_attempts + 1,
         schedule=claimed.schedule,
         success_codes=claimed.success_codes,
@@ -55,7 +55,7 @@ def finish(database: Database, claimed: ClaimedMessage, how: str) -> None:
         jitter=0.0,
     )
     with database.writing() as session:
-        record_results(session, [AttemptResult(claimed, outcome, verdict, clock.now())], clock.now())
+        record_results(session, [AttemptResult(claimed, result, verdict, clock.now())], clock.now())
         session.commit()
 
 
@@ -82,5 +82,5 @@ def end_attempt(database: Database) -> Callable[[ClaimedMessage, str], None]:
 def deliver_with(
     claim_one: Callable[[], ClaimedMessage], end_attempt: Callable[[ClaimedMessage, str], None]
 ) -> Callable[[str], None]:
-    """Send the one message that is due, with this outcome."""
+    """Send the one message that is due, with this result."""
     return lambda how="ok": end_attempt(claim_one(), how)

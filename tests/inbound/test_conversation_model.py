@@ -43,7 +43,7 @@ from app.orders.queries import order_for_update
 from app.orders.req_confirm import DecisionInput
 from app.partners.models import Partner
 from tests.buyer import Buyer
-from tests.inbound.conftest import outcome_of
+from tests.inbound.conftest import call_result_of
 from tests.people import ASHA
 
 RULES = Rules(1024 * 1024, timedelta(hours=24))
@@ -494,9 +494,9 @@ class Conversation(RuleBasedStateMachine):
 
     def _record(self, claimed: ClaimedMessage, how: str) -> None:
         self.now += DAY
-        outcome = outcome_of(claimed, how)
+        result = call_result_of(claimed, how)
         verdict = judge(
-            outcome,
+            result,
             attempts=claimed.automatic_attempts + 1,
             schedule=claimed.schedule,
             success_codes=claimed.success_codes,
@@ -505,7 +505,7 @@ class Conversation(RuleBasedStateMachine):
             jitter=0.0,
         )
         with self.database.writing() as session:
-            record_results(session, [AttemptResult(claimed, outcome, verdict, self.now)], self.now)
+            record_results(session, [AttemptResult(claimed, result, verdict, self.now)], self.now)
             session.commit()
 
     @step("how")

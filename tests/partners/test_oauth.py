@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, quote_plus
 
 import pytest
 
+from app.delivery.call_result import Failure
 from app.delivery.http_client import Sender, Target
 from app.delivery.oauth import (
     Grant,
@@ -26,7 +27,6 @@ from app.delivery.oauth import (
     send,
     tokens,
 )
-from app.delivery.outcome import Failure
 from app.delivery.presenters import detail_sentence
 from app.partners.masking import MASK
 from tests.delivery.misbehaving import behaves, response
@@ -155,10 +155,10 @@ def test_no_token_sends_nothing_and_gives_a_reason(
     partner = serve(behaves)
     grant = grant_at(serve(script).url())
     with Sender() as sender:
-        outcome = send(sender, Target(partner.url(), allowed=LOOPBACK), b"{}", {}, grant)
-    assert (outcome.failure, outcome.sent, outcome.status) == (failure, False, None)
-    assert words in detail_sentence(outcome.detail)
-    assert detail_sentence(outcome.detail).startswith("No token")
+        result = send(sender, Target(partner.url(), allowed=LOOPBACK), b"{}", {}, grant)
+    assert (result.failure, result.sent, result.status) == (failure, False, None)
+    assert words in detail_sentence(result.detail)
+    assert detail_sentence(result.detail).startswith("No token")
     assert not partner.received
 
 
@@ -167,7 +167,7 @@ def test_token_endpoint_follows_the_address_policy(serve: Callable[..., Any]) ->
     grant = Grant(token_url=endpoint.url(), client_id="a", client_secret=SECRET)
     with Sender() as sender:
         result = fetch(grant, sender)
-    assert isinstance(result, NoToken) and result.outcome.failure is Failure.ADDRESS
+    assert isinstance(result, NoToken) and result.call_result.failure is Failure.ADDRESS
     assert not endpoint.received
 
 
@@ -199,8 +199,8 @@ def test_partner_that_rejects_every_token_gets_two_attempts(serve: Callable[...,
 
     partner = serve(rejects)
     with Sender() as sender:
-        outcome = send(sender, Target(partner.url(), allowed=LOOPBACK), b"{}", {}, grant_at(endpoint.url()))
-    assert outcome.status == 401
+        result = send(sender, Target(partner.url(), allowed=LOOPBACK), b"{}", {}, grant_at(endpoint.url()))
+    assert result.status == 401
     assert len(partner.received) == len(endpoint.received) == 2
 
 
@@ -233,7 +233,7 @@ def test_secret_echoed_by_the_endpoint_is_masked(
     with Sender() as sender:
         result = fetch(grant, sender)
     assert isinstance(result, NoToken)
-    detail = detail_sentence(result.outcome.detail)
+    detail = detail_sentence(result.call_result.detail)
     pair = base64.b64encode(f"po+confirm:{quote_plus(secret)}".encode()).decode()
     assert (MASK in detail) is is_json
     assert [form for form in (secret, quote_plus(secret), pair) if form[:12] in detail] == []
@@ -248,8 +248,8 @@ def test_very_short_token_is_not_masked(serve: Callable[..., Any]) -> None:
 
     grant = grant_at(serve(gives_tokens(token("test"))).url())
     with Sender() as sender:
-        outcome = send(sender, Target(serve(accepts).url(), allowed=LOOPBACK), b"{}", {}, grant)
-    assert outcome.body == body
+        result = send(sender, Target(serve(accepts).url(), allowed=LOOPBACK), b"{}", {}, grant)
+    assert result.body == body
 
 
 def test_forked_child_fetches_its_own_token(serve: Callable[..., Any]) -> None:

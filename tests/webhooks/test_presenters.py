@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from app.delivery.call_result import Detail, DetailCode
 from app.delivery.models import Attempt, CancelReason, Message, MessageNote, MessageState
-from app.delivery.outcome import Detail, DetailCode
 from app.delivery.resend_blocker import ResendBlocker
 from app.delivery.retry_policy import Reason
 from app.delivery.service import CancelBlocker

@@ -133,7 +133,7 @@ def _storable(value: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CallResult:
     """The result of one POST.
 
     `failure` is None only if a whole response arrived, or as much of it as is read. `detail` says more
@@ -159,7 +159,7 @@ class Outcome:
         lower_name = name.lower()
         return next((value for key, value in self.headers if key.lower() == lower_name), "")
 
-    def masked(self, secrets: tuple[str, ...]) -> Outcome:
+    def masked(self, secrets: tuple[str, ...]) -> CallResult:
         """The same with the secrets masked: a partner may send back what it received.
 
         Cookies are secrets of the partner, and nobody needs them here.
