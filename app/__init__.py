@@ -16,13 +16,13 @@ from app.accounts import access
 from app.accounts import routes as accounts_routes
 from app.attention import presenters as attention_presenters
 from app.attention import routes as attention_routes
-from app.attention import service as attention
+from app.attention.service import resolve_superseded
 from app.audit import routes as audit_routes
 from app.config import ROOT, Settings, SettingsError
 from app.db import Database, encryption
-from app.delivery import notifications
 from app.delivery.circuit_breaker import FAILING_AFTER
 from app.delivery.events import message_events
+from app.delivery.notifications import notify_unsuccessful
 from app.exports import routes as exports_routes
 from app.inbound import api_routes as inbound_api_routes
 from app.inbound import docs_routes as inbound_docs_routes
@@ -124,7 +124,7 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
         },
         engine=engine,
     )
-    message_events.connect(update_orders, attention.resolve_superseded, notifications.notify_unsuccessful)
+    message_events.connect(update_orders, resolve_superseded, notify_unsuccessful)
     Bootstrap5(app)
     Compress(app)
     for module in (request_log, web, access, filters, *PRESENTERS, sidebar):
