@@ -31,13 +31,15 @@ TIMEOUT_SECONDS = 60
 class Serving:
     """A running ``flask serve``."""
 
-    def __init__(self, instance: Path, **env: str) -> None:
+    def __init__(self, instance: Path, *, stderr: int | None = None, **env: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "flask", "--app", "app", "serve", "--port", str(self.port)],
             cwd=ROOT,
             env={**os.environ, "PO_INSTANCE": str(instance), **env},
+            stderr=stderr,
+            text=True,
         )
 
     def children(self) -> dict[int, str]:
@@ -120,6 +122,24 @@ def test_serve_restarts_a_killed_deliverer_and_leaves_no_process(
 def test_serve_with_deliverer_and_worker_off_runs_only_web(serve: Callable[..., Serving]) -> None:
     serving = serve(PO_SERVE_DELIVERS="false", PO_SERVE_WORKS="false")
     assert list(serving.children()) == serving.web()
+
+
+@pytest.mark.parametrize(
+    ("database", "warning"),
+    [
+        ("sqlite:///{folder}/new.sqlite", "Warning: the database needs `flask init`."),
+        ("postgresql+psycopg://127.0.0.1:1/none", "Warning: the database is not available: "),
+    ],
+)
+def test_serve_without_a_usable_database_warns(tmp_path: Path, database: str, warning: str) -> None:
+    only_web = {"PO_SERVE_DELIVERS": "false", "PO_SERVE_WORKS": "false"}
+    url = database.format(folder=tmp_path)
+    process = Serving(tmp_path, stderr=subprocess.PIPE, PO_DATABASE_URL=url, **only_web).process
+    assert process.stderr
+    line = process.stderr.readline()
+    process.terminate()
+    process.communicate(timeout=TIMEOUT_SECONDS)
+    assert line.startswith(warning)
 
 
 def test_serve_after_sigkill_leaves_no_children(serve: Callable[..., Serving]) -> None:
