@@ -22,7 +22,7 @@ def person_by_username(session: Session, username: str) -> Person | None:
 def person_by_id(session: Session, person_id: int, *, lock: bool = False) -> Person | None:
     """The person with this id; ``lock`` locks the row for a change."""
     query = select(Person).where(Person.id == person_id)
-    return session.scalar(query.with_for_update(of=Person) if lock else query)
+    return session.scalar(query.with_for_update(of=Person, key_share=True) if lock else query)
 
 
 def all_people(session: Session) -> Sequence[Person]:

@@ -148,14 +148,14 @@ def _find_message_item(session: Session, scope: Scope, message_id: str, *, lock:
     query = select(Message).where(Message.id == message_id)
     query = query.options(joinedload(Message.partner, innerjoin=True))
     query = in_scope(query, Message.supplier_b2b_id, scope)
-    message = session.scalar(query.with_for_update(of=Message) if lock else query)
+    message = session.scalar(query.with_for_update(of=Message, key_share=True) if lock else query)
     return message_item(message) if message else None
 
 
 def _find_inbound_item(session: Session, inbound_id: str, *, lock: bool) -> Item | None:
     query = select(InboundMessage).where(InboundMessage.id == inbound_id)
     query = query.options(joinedload(InboundMessage.partner))
-    inbound = session.scalar(query.with_for_update(of=InboundMessage) if lock else query)
+    inbound = session.scalar(query.with_for_update(of=InboundMessage, key_share=True) if lock else query)
     return inbound_item(inbound) if inbound else None
 
 

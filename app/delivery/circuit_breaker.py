@@ -207,7 +207,7 @@ _unanswered = (
         messages.c.trigger == Trigger.AUTO,
         messages.c.reason.in_([reason.value for reason in NO_RESPONSE_REASONS]),
     )
-    .with_for_update(skip_locked=True)
+    .with_for_update(skip_locked=True, key_share=True)
 )
 # After an outage all that waited for a retry is due, in the order of creation.
 _MAKE_DUE = update(messages).where(messages.c.id.in_(_unanswered)).values(next_at=messages.c.created_at)
@@ -231,7 +231,7 @@ def lock_states(
         select(breakers)
         .where(breakers.c.partner_id.in_(sorted(partner_ids)))
         .order_by(breakers.c.partner_id)
-        .with_for_update(skip_locked=skip_locked)
+        .with_for_update(skip_locked=skip_locked, key_share=True)
     )
     return {row.partner_id: state_of(row) for row in rows}
 

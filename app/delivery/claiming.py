@@ -237,7 +237,7 @@ def _lease_statement(*, requested_only: bool) -> Any:
     chosen = (
         due.order_by(messages.c.next_at, messages.c.id)
         .limit(bindparam("most"))
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, key_share=True)
         .cte("chosen")
         # Otherwise PostgreSQL may evaluate it once per row, and so exceed the limit.
         .prefix_with("MATERIALIZED", dialect="postgresql")

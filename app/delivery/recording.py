@@ -78,7 +78,7 @@ _LOCK = (
     select(*(messages.c[name] for name in _LOCK_COLUMNS))
     .where(messages.c.id.in_(bindparam("ids", expanding=True)))
     .order_by(messages.c.id)
-    .with_for_update()
+    .with_for_update(key_share=True)
 )
 _END_ATTEMPT = update(attempts).where(
     attempts.c.message_id == bindparam("of_message"), attempts.c.number == bindparam("of_number")
@@ -383,7 +383,7 @@ def reclaim_expired(session: Session, now: datetime) -> int:
         select(messages)
         .where(circuit_breaker.IS_SENDING, messages.c.lease_until < now)
         .order_by(messages.c.id)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, key_share=True)
     ).all()
     changes = []
     for row in expired:

@@ -215,7 +215,7 @@ def cancel(session: Session, message_id: str, reason: CancelReason, **params: An
     message = session.scalar(
         select(Message)
         .where(Message.id == message_id)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
     if message is None or message.state in (MessageState.DELIVERED, MessageState.CANCELED):
@@ -264,7 +264,10 @@ def lock_messages_of(session: Session, *order_ids: int) -> None:
     The worker too locks messages first and orders second: a consistent lock order prevents deadlock.
     """
     session.execute(
-        select(Message.id).where(Message.order_id.in_(order_ids)).order_by(Message.id).with_for_update()
+        select(Message.id)
+        .where(Message.order_id.in_(order_ids))
+        .order_by(Message.id)
+        .with_for_update(key_share=True)
     ).all()
 
 

@@ -86,7 +86,7 @@ def message_for_update(session: Session, scope: Scope, inbound_id: str) -> Inbou
     """A message with both bodies, locked until the transaction ends."""
     return session.scalar(
         _with_bodies(scope, inbound_id)
-        .with_for_update(of=InboundMessage)
+        .with_for_update(of=InboundMessage, key_share=True)
         .execution_options(populate_existing=True)
     )
 

@@ -95,7 +95,7 @@ def plan_for_update(session: Session, person_id: int, bulk_id: str) -> BulkRespo
     return session.scalar(
         select(BulkResponse)
         .where(BulkResponse.id == bulk_id, BulkResponse.person_id == person_id)
-        .with_for_update()
+        .with_for_update(key_share=True)
     )
 
 

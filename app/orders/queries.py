@@ -270,7 +270,7 @@ def _locked(session: Session, order_id: int, partner_id: int, object_id: str) ->
         select(PurchaseOrder)
         .where(PurchaseOrder.id == order_id)
         .options(joinedload(PurchaseOrder.partner, innerjoin=True), *_with_history())
-        .with_for_update(of=PurchaseOrder)
+        .with_for_update(of=PurchaseOrder, key_share=True)
         .execution_options(populate_existing=True)
     )
 

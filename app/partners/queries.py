@@ -81,7 +81,7 @@ def partner_for_update(session: Session, partner_id: int) -> Partner | None:
     return session.scalar(
         select(Partner)
         .where(Partner.id == partner_id)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
 

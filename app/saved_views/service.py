@@ -75,7 +75,7 @@ def views_of(session: Session, person: Person, page: str | None = None) -> Seque
 def find_view(session: Session, person: Person, view_id: int, *, locked: bool = False) -> SavedView | None:
     """A view that this person sees; ``locked`` until the end of the transaction."""
     query = select(SavedView).where(SavedView.id == view_id, _is_visible(person))
-    return session.scalar(query.with_for_update(of=SavedView) if locked else query)
+    return session.scalar(query.with_for_update(of=SavedView, key_share=True) if locked else query)
 
 
 def may_edit(person: Person, view: SavedView) -> bool:

@@ -19,7 +19,7 @@ def newest_jobs(session: Session, person_id: int | None) -> Sequence[Job]:
 def job(session: Session, person_id: int | None, job_id: str, *, lock: bool = False) -> Job | None:
     """A job that the person may see."""
     query = _jobs(person_id).where(Job.id == job_id)
-    return session.scalar(query.with_for_update() if lock else query)
+    return session.scalar(query.with_for_update(key_share=True) if lock else query)
 
 
 def _jobs(person_id: int | None) -> Select[Job]:

@@ -74,7 +74,7 @@ class TaskRun:
         if self._stop.is_set():
             raise _Stopped
         with self.database.writing() as session:
-            task = session.scalar(select(Task).where(Task.id == self.task_id).with_for_update())
+            task = session.scalar(select(Task).where(Task.id == self.task_id).with_for_update(key_share=True))
             if task is None or task.lease_token != self._token:
                 raise _Stopped
             now = clock.now()
@@ -185,7 +185,7 @@ class Worker:
             if session.scalar(due) is None:
                 return None
         with self._database.writing() as session:
-            task = session.scalar(due.with_for_update(skip_locked=True))
+            task = session.scalar(due.with_for_update(skip_locked=True, key_share=True))
             if task is None:
                 return None
             # Counted before the run: a task that kills its worker must not run forever.
@@ -239,7 +239,7 @@ class Worker:
     def _claimed(self, run: TaskRun) -> Iterator[Task | None]:
         """The task, or None if this worker has lost the lease."""
         with self._database.writing() as session:
-            task = session.scalar(select(Task).where(Task.id == run.task_id).with_for_update())
+            task = session.scalar(select(Task).where(Task.id == run.task_id).with_for_update(key_share=True))
             yield task if task and task.lease_token == run._token else None
             session.commit()
 

@@ -208,7 +208,7 @@ def message_for_update(session: Session, scope: Scope, message_id: str) -> Messa
         in_scope(select(Message), Message.supplier_b2b_id, scope)
         .where(Message.id == message_id)
         .options(joinedload(Message.partner, innerjoin=True))
-        .with_for_update(of=Message)
+        .with_for_update(of=Message, key_share=True)
     )
 
 

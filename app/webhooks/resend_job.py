@@ -118,7 +118,7 @@ def request_batch(session: Session, job: Job, *, limit_per_partner: bool = True)
         select(Message)
         .where(Message.id.in_([row.message_id for row in batch]))
         .order_by(Message.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).all()
     messages_by_id = {message.id: message for message in messages}
