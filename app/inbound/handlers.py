@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
@@ -15,22 +13,12 @@ from app.network.vocabulary import ErrorCode, Kind
 from app.notifications.models import Event
 from app.notifications.queries import people_of_supplier
 from app.notifications.service import notify
+from app.orders.incoming import Receipt, apply_edit, apply_result, apply_status_change, create_order
 from app.orders.models import PurchaseOrder
-from app.orders.network_results import apply_result
 from app.orders.queries import partners_order_for_update
-from app.orders.revisions import apply_edit, create_order
-from app.orders.status_changes import apply_status_change
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """When a message is applied, and how long the supplier has from then to respond."""
-
-    at: datetime
-    respond_within: timedelta
-
-
-def create(session: Session, row: InboundMessage, message: ReqSend, terms: Terms) -> None:
+def create(session: Session, row: InboundMessage, message: ReqSend, receipt: Receipt) -> None:
     """Create an order."""
     if _order(session, row):
         raise Invalid(
@@ -39,42 +27,26 @@ def create(session: Session, row: InboundMessage, message: ReqSend, terms: Terms
             "purchaseOrder.objectId already exists with another version or status; send changes as req-edit.",
         )
     assert row.partner_id is not None
-    order = create_order(
-        session,
-        row.partner_id,
-        message,
-        inbound_id=row.id,
-        raw=row.body,
-        received_at=terms.at,
-        respond_within=terms.respond_within,
-    )
+    order = create_order(session, row.partner_id, message, receipt)
     row.order_id = order.id
     _notify(session, order, Event.ORDER_RECEIVED)
 
 
-def edit(session: Session, row: InboundMessage, message: ReqEdit, terms: Terms) -> None:
+def edit(session: Session, row: InboundMessage, message: ReqEdit, receipt: Receipt) -> None:
     """Add the next version of an order."""
     order = _known_order(session, row)
-    apply_edit(
-        session,
-        order,
-        message,
-        inbound_id=row.id,
-        raw=row.body,
-        received_at=terms.at,
-        respond_within=terms.respond_within,
-    )
+    apply_edit(session, order, message, receipt)
     _notify(session, order, Event.ORDER_CHANGED)
 
 
-def change_status(session: Session, row: InboundMessage, message: ReqStatusChange, terms: Terms) -> None:
+def change_status(session: Session, row: InboundMessage, message: ReqStatusChange, receipt: Receipt) -> None:
     """Cancel or close an order."""
-    apply_status_change(session, _known_order(session, row), message, inbound_id=row.id, received_at=terms.at)
+    apply_status_change(session, _known_order(session, row), message, receipt)
 
 
-def record_result(session: Session, row: InboundMessage, message: RespConfirm, terms: Terms) -> None:
+def record_result(session: Session, row: InboundMessage, message: RespConfirm, receipt: Receipt) -> None:
     """Record the late result of a response."""
-    apply_result(session, _known_order(session, row), message, inbound_id=row.id, received_at=terms.at)
+    apply_result(session, _known_order(session, row), message, receipt)
 
 
 HANDLERS: dict[Kind, Callable[..., None]] = {

@@ -22,12 +22,13 @@ from app.audit.models import AuditAction, AuditObject
 from app.config import Settings
 from app.db import advisory_lock, new_id
 from app.inbound.deduplication import duplicate_key, object_of
-from app.inbound.handlers import HANDLERS, Terms
+from app.inbound.handlers import HANDLERS
 from app.inbound.models import Effect, InboundMessage
 from app.network.messages import Invalid, Message, parse
 from app.network.reader import Unreadable, canonical_sha256, dumps, read_json
 from app.network.replies import OBJECT_NAMES, build_reply
 from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind
+from app.orders.incoming import Receipt
 
 UNAUTHENTICATED_KEPT = 1000
 """Number of requests without valid credentials that are kept: the newest, without their bodies."""
@@ -89,7 +90,8 @@ def receive_message(
     try:
         value = read_json(raw, max_bytes=rules.max_body_bytes)
         message = parse(call.kind, value)
-        first = _apply_once(session, row, message, value, Terms(row.received_at, rules.respond_within))
+        receipt = Receipt(row.id, raw, row.received_at, rules.respond_within)
+        first = _apply_once(session, row, message, value, receipt)
     except Unreadable as error:
         return _reject(session, row, None, error.code, error.detail)
     except Invalid as error:
@@ -127,7 +129,8 @@ def reprocess(session: Session, row: InboundMessage, *, by: str, reason: str, ru
     try:
         value = read_json(row.body, max_bytes=len(row.body))
         message = parse(Kind(row.kind), value)
-        _apply_once(session, row, message, value, Terms(row.reprocessed_at, rules.respond_within))
+        receipt = Receipt(row.id, row.body, row.reprocessed_at, rules.respond_within)
+        _apply_once(session, row, message, value, receipt)
         row.reprocess_error = ""
     except (Unreadable, Invalid) as error:
         row.effect, row.reprocess_error = EFFECTS.get(error.code, Effect.REJECTED), error.detail
@@ -170,7 +173,7 @@ def _row(call: Call, *, partner_id: int | None, size: int, body: bytes = b"") ->
 
 
 def _apply_once(
-    session: Session, row: InboundMessage, message: Message, value: Any, terms: Terms
+    session: Session, row: InboundMessage, message: Message, value: Any, receipt: Receipt
 ) -> InboundMessage | None:
     """Apply a message unless it was applied before; returns the message that it repeats, or None.
 
@@ -181,7 +184,7 @@ def _apply_once(
     advisory_lock(session, row.partner_id, row.object_id)
     first = _applied_duplicate(session, row)
     if first is None:
-        HANDLERS[kind](session, row, message, terms)
+        HANDLERS[kind](session, row, message, receipt)
         row.effect = Effect.APPLIED
         return None
     row.order_id = first.order_id
