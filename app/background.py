@@ -12,7 +12,7 @@ from app.delivery.statistics import fold
 from app.exports import files
 from app.notifications.service import prune as prune_notifications
 from app.notifications.service import send_digests
-from app.orders import bulk_job, bulk_response
+from app.orders import bulk_response
 from app.orders.deadlines import notify_near_deadlines
 from app.orders.form_presence import remove_closed
 from app.reports import digests
@@ -29,7 +29,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
     """The handlers of all kinds of tasks."""
     return {
         resend.KIND: resend.run,
-        bulk_response.KIND: lambda run: bulk_job.run(run, settings),
+        bulk_response.KIND: lambda run: bulk_response.run(run, settings),
         files.KIND: lambda run: files.write(run, settings),
         **mail_sender.handlers(settings, digests.mail_writers(settings)),
     }
@@ -55,7 +55,7 @@ def chores(settings: Settings) -> list[Chore]:
         _chore("notify of near deadlines", timedelta(minutes=5), notify_near_deadlines),
         _chore("remove closed forms", timedelta(hours=1), remove_closed),
         _chore("remove old notifications", timedelta(days=1), prune_notifications),
-        _chore("remove old bulk responses", timedelta(hours=1), bulk_job.remove_old),
+        _chore("remove old bulk responses", timedelta(hours=1), bulk_response.remove_old),
         _chore("update planner statistics", timedelta(days=1), Database.optimize),
     ]
 

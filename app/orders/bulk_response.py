@@ -1,12 +1,13 @@
-"""Responding to several orders: a plan, the responses, and undo. Nothing here commits."""
+"""Responding to several orders: a plan, the responses, and undo. Only the background tasks commit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from app import clock
@@ -14,7 +15,8 @@ from app.accounts.models import Person
 from app.accounts.queries import device_tags
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
-from app.db import new_id
+from app.config import Settings
+from app.db import Database, new_id
 from app.db.filters import Scope
 from app.network.messages import Invalid
 from app.network.text import pluralize
@@ -24,6 +26,7 @@ from app.orders.models import BulkItem, BulkResponse, BulkSource, BulkStatus, De
 from app.orders.req_confirm import DecisionInput, req_confirm
 from app.tasks import queries as job_queries
 from app.tasks import service as task_service
+from app.tasks.worker import Postpone, TaskRun, TaskSkipped
 
 KIND = "respond"
 BULK_MAX = 200
@@ -34,6 +37,9 @@ AT_ONCE = 50
 """Responses that are recorded at once; more are recorded in a background job."""
 BATCH = 25
 """Responses that the job records in one transaction."""
+PLANS_KEPT = timedelta(days=1)
+RESULTS_KEPT = timedelta(days=90)
+REMOVED_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +188,28 @@ def record(
     session.flush()
 
 
+def run(work: TaskRun, settings: Settings) -> None:
+    """Record one batch of responses, then let other tasks run."""
+    with work.step() as (session, job):
+        bulk = session.get(BulkResponse, job.parameters["bulk"])
+        if bulk is None:
+            raise TaskSkipped
+        items = waiting_items(session, bulk.id, limit=BATCH)
+        scope = job.parameters["scope"]
+        with trail.acting(trail.Actor(*(job.parameters["actor"] or (bulk.person_name,)))):
+            record(
+                session,
+                items,
+                scope=None if scope is None else frozenset(scope),
+                by=Responder(bulk.person_id, bulk.person_name),
+                undo_seconds=settings.undo_seconds,
+            )
+        job.done += len(items)
+        has_more = len(items) == BATCH
+    if has_more:
+        raise Postpone
+
+
 def stop(session: Session, bulk: BulkResponse, *, by: Responder) -> None:
     """Cancel the background job that still records responses."""
     job = job_queries.job(session, None, bulk.job_id, lock=True) if bulk.job_id else None
@@ -199,6 +227,20 @@ def undo(session: Session, order_ids: Sequence[int], *, scope: Scope, by: Respon
             continue
         undone += 1
     return undone
+
+
+def remove_old(database: Database) -> int:
+    """Remove plans that were not sent and old results; returns how many. The responses themselves stay."""
+    now = clock.now()
+    old = or_(
+        BulkResponse.created_at < now - RESULTS_KEPT,
+        (BulkResponse.created_at < now - PLANS_KEPT) & BulkResponse.sent_at.is_(None),
+    )
+    with database.writing() as session:
+        ids = session.scalars(select(BulkResponse.id).where(old).limit(REMOVED_AT_ONCE)).all()
+        session.execute(delete(BulkResponse).where(BulkResponse.id.in_(ids)))
+        session.commit()
+    return len(ids)
 
 
 def _waiting(bulk_id: str) -> Any:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.audit.models import AuditAction, AuditEntry
 from app.background import worker
 from app.db import Database
-from app.orders import bulk_job, bulk_queries, bulk_response, bulk_routes, queries
+from app.orders import bulk_queries, bulk_response, bulk_routes, queries
 from app.orders.models import BulkItem, Decision, PurchaseOrder
 from app.partners.models import Partner
 from app.partners.service import pause
@@ -505,9 +505,9 @@ def test_old_plans_and_results_are_removed(
     plan_url = select_all().request.path
     result_url = respond_to_all(asha, ids).request.path
     move_clock(days=2)
-    assert bulk_job.remove_old(database) == 1
+    assert bulk_response.remove_old(database) == 1
     assert (asha.get(plan_url).status_code, asha.get(result_url).status_code) == (404, 200)
     move_clock(days=90)
-    assert bulk_job.remove_old(database) == 1
+    assert bulk_response.remove_old(database) == 1
     assert count_rows(session, BulkItem) == 0
     assert count_rows(session, Decision) == 2
