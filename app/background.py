@@ -14,7 +14,7 @@ from app.notifications.service import prune as prune_notifications
 from app.notifications.service import send_digests
 from app.orders import bulk_response
 from app.orders.deadlines import notify_near_deadlines
-from app.orders.form_presence import remove_closed
+from app.orders.presence import remove_closed
 from app.reports import digests
 from app.retention import Ages, prune_old
 from app.tasks import mail_sender

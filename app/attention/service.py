@@ -19,7 +19,7 @@ from app.delivery.events import MessageChange
 from app.delivery.models import Message
 from app.notifications.models import Event
 from app.notifications.service import notify
-from app.orders.assignments import NO_ASSIGNEE
+from app.orders.team import NO_ASSIGNEE
 
 SYSTEM = ""
 """The actor of an event that the app caused."""

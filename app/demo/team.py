@@ -12,7 +12,7 @@ from app import clock
 from app.accounts.models import Person
 from app.accounts.queries import person_by_username
 from app.audit import trail
-from app.orders import assignments, comments
+from app.orders import team
 from app.orders.models import PurchaseOrder
 
 
@@ -70,11 +70,11 @@ def add_teamwork(session: Session) -> None:
         if example.assignee:
             by = _person(session, example.by)
             with trail.acting(_actor(by)):
-                assignments.assign(session, order, _person(session, example.assignee), by=by)
+                team.assign(session, [order], _person(session, example.assignee), by=by)
         for minutes, username, text in example.comments:
             author = _person(session, username)
             with trail.acting(_actor(author)):
-                comment = comments.add_comment(session, order, text, by=author)
+                comment = team.add_comment(session, order, text, by=author)
             comment.created_at = clock.now() - timedelta(minutes=minutes)
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from flask import Flask
 
 from app.delivery.models import Attempt, Message, MessageState
-from app.orders.comments import unknown_mentions
 from app.orders.document_presenters import change_counts
 from app.orders.line_presenters import lines_brief
 from app.orders.models import Comment
 from app.orders.presenters import response_label
+from app.orders.team import unknown_mentions
 from app.orders.timeline import EventKind, TimelineEvent
 from app.webhooks.presenters import message_sentence, outcome_sentence
 

@@ -31,7 +31,6 @@ from app.network.vocabulary import (
     SupplierResponse,
 )
 from app.orders.bulk_response import BULK_MAX
-from app.orders.comments import TEXT_MAX as COMMENT_MAX
 from app.orders.decisions import ResponseBlocker
 from app.orders.line_responses import LineResponse, is_line_name, to_json
 from app.orders.lines import (
@@ -50,6 +49,7 @@ from app.orders.presenters import (
     STATUS_LABELS,
 )
 from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE, DecisionInput
+from app.orders.team import COMMENT_MAX
 from app.ui.fields import SESSION_ENDED, Amount, Choice, Day, Moment, Rows, Until, choices, folded, lowercase
 from app.ui.forms import FlaskForm, Form
 

@@ -17,13 +17,13 @@ from app.delivery.models import Message
 from app.network.text import whole_number
 from app.network.vocabulary import DEFAULT_TAG
 from app.orders import (
-    assignments,
     checks,
     decisions,
-    form_presence,
     list_navigation_page,
+    presence,
     presenters,
     queries,
+    team,
 )
 from app.orders.check_presenters import ChecksView, checks_view
 from app.orders.comparison import Differences, compare
@@ -61,16 +61,16 @@ def responder() -> decisions.Responder:
 def record_open_form(order: PurchaseOrder) -> None:
     """Record that the reader has the form open, for colleagues; the page does not depend on it."""
     me, now = access.current_person().id, clock.now()
-    if form_presence.is_recorded(web.db(), order.id, me, now):
+    if presence.is_recorded(web.db(), order.id, me, now):
         return
     with web.recording(web.database().writing_soon(), f"open form of order {order.id}") as session:
-        form_presence.record_open(session, order.id, me, now)
+        presence.record_open(session, order.id, me, now)
 
 
 def others_with_form(order: PurchaseOrder) -> list[Person]:
     """The other people who have the response form open."""
     me = access.current_person().id
-    people = form_presence.people_with_form(web.db(), order.id, clock.now())
+    people = presence.people_with_form(web.db(), order.id, clock.now())
     return [person for person in people if person.id != me]
 
 
@@ -155,7 +155,7 @@ def team_context(order: PurchaseOrder, messages: Sequence[Message]) -> dict[str,
     """What the activity and the comments of an order show."""
     return {
         "people": people_who_see(web.db(), order.supplier_b2b_id),
-        "assignable": assignments.assignable_people(web.db(), [order]),
+        "assignable": team.assignable_people(web.db(), [order]),
         "others_with_form": others_with_form(order),
         "events": activity(web.db(), order, messages),
     }

@@ -13,7 +13,6 @@ from app.accounts.models import Person
 from app.accounts.permissions import Permission
 from app.network.reference_codes import gst_state_label, unit_name
 from app.network.vocabulary import DeviceTag, Status, SupplierResponse, is_known_status
-from app.orders.comments import parts_of
 from app.orders.decisions import ResponseBlocker
 from app.orders.document_presenters import (
     address_line,
@@ -25,6 +24,7 @@ from app.orders.document_presenters import (
 from app.orders.models import Decision, Delivery, PurchaseOrder, ResponseState
 from app.orders.queries import SOON
 from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE
+from app.orders.team import parts_of
 from app.ui.chips import Chip
 from app.webhooks.presenters import MESSAGE_STATES
 

@@ -12,8 +12,8 @@ from app.accounts.access import Permission
 from app.network.messages import Invalid
 from app.orders import (
     decisions,
-    form_presence,
     list_navigation_page,
+    presence,
     presenters,
     queries,
     response_presenters,
@@ -75,7 +75,7 @@ def respond(order_id: int) -> AnyResponse:
         return _review_page(order, form)
     if problem := _record(order, form):
         return problem
-    form_presence.record_closed(web.db(), order.id, access.current_person().id)
+    presence.record_closed(web.db(), order.id, access.current_person().id)
     web.db().commit()
     if goes_to_next:
         return web.redirect_after_post(list_navigation_page.next_url(request.form["next"], order))

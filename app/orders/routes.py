@@ -14,7 +14,7 @@ from app.orders import (
     inbox_presenters,
     list_navigation,
     list_navigation_page,
-    viewed_versions,
+    presence,
 )
 from app.orders.forms import DismissCheckForm
 from app.orders.listing import ORDERS, filter_values
@@ -99,10 +99,10 @@ def _record_view(order: PurchaseOrder) -> None:
     A view takes no lock: the record is a short transaction of its own, and the page does not depend on it.
     """
     me = access.current_person()
-    if not access.can(Permission.RESPOND) or viewed_versions.has_viewed(web.db(), order, me.id):
+    if not access.can(Permission.RESPOND) or presence.has_viewed(web.db(), order, me.id):
         return
     with web.recording(web.database().writing(), f"view of order {order.id}") as session:
-        viewed_versions.record_view(session, order, by=me)
+        presence.record_view(session, order, by=me)
 
 
 @blueprint.get(ORDER + ".json")

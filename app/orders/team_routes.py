@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from app.accounts import access
 from app.accounts.access import Permission
 from app.accounts.models import Person
-from app.orders import assignments, comments, queries
+from app.orders import queries, team
 from app.orders.forms import CHOOSE_PERSON, AssignForm, CommentForm, selected_ids
 from app.orders.list_navigation_page import order_url
 from app.orders.listing import opened_list
@@ -24,7 +24,7 @@ blueprint = Blueprint("team", __name__, url_prefix="/orders")
 
 @blueprint.get(ORDER + "/team")
 @access.requires(Permission.VIEW)
-def team(order_id: int) -> Response:
+def show(order_id: int) -> Response:
     """The assignee, the comments and the activity of an order."""
     return _team_page(get_order(order_id))
 
@@ -37,7 +37,7 @@ def comment(order_id: int) -> AnyResponse:
     order, form = get_order(order_id), CommentForm()
     if not form.validate():
         return _team_page(order, comment_form=form, status=422)
-    comments.add_comment(web.db(), order, form.text.data or "", by=access.current_person())
+    team.add_comment(web.db(), order, form.text.data or "", by=access.current_person())
     web.db().commit()
     return _redirect_to(order)
 
@@ -47,10 +47,10 @@ def comment(order_id: int) -> AnyResponse:
 def delete_comment(order_id: int, comment_id: int) -> AnyResponse:
     """Delete a comment of the signed-in person."""
     order = get_order(order_id)
-    comment = comments.find_comment(web.db(), order_id, comment_id) or abort(404)
+    comment = team.find_comment(web.db(), order_id, comment_id) or abort(404)
     if comment.person_id != access.current_person().id:
         abort(403)
-    comments.delete_comment(web.db(), order, comment)
+    team.delete_comment(web.db(), order, comment)
     web.db().commit()
     return _redirect_to(order)
 
@@ -61,13 +61,13 @@ def assign(order_id: int) -> AnyResponse:
     """Assign an order to a person, or unassign it."""
     order = lock_order(order_id)
     form = AssignForm()
-    person = _chosen_person(form, assignments.assignable_people(web.db(), [order]))
+    person = _chosen_person(form, team.assignable_people(web.db(), [order]))
     if form.errors:
         return _team_page(order, assign_form=form, status=422)
     current = order.assignee.username if order.assignee else ""
     if form.current.raw_data and form.current.data not in (current, None):
         return _team_page(order, has_new_assignee=True, status=409)
-    assignments.assign(web.db(), order, person, by=access.current_person())
+    team.assign(web.db(), [order], person, by=access.current_person())
     web.db().commit()
     return _redirect_to(order)
 
@@ -90,10 +90,10 @@ def assign_many() -> AnyResponse:
     ids = selected_ids(request.form)
     orders = queries.orders_for_update(web.db(), access.visible_suppliers(), ids)
     form = AssignForm()
-    person = _chosen_person(form, assignments.assignable_people(web.db(), orders))
+    person = _chosen_person(form, team.assignable_people(web.db(), orders))
     if form.errors or not orders:
         return _assignments_page(orders, form, status=422)
-    assignments.assign_many(web.db(), orders, person, by=access.current_person())
+    team.assign(web.db(), orders, person, by=access.current_person())
     web.db().commit()
     return web.redirect_after_post(
         url_for(".assigned", order_ids=ids, username=person.username if person else None)
@@ -107,7 +107,7 @@ def assigned() -> Response:
     ids = selected_ids(request.args)
     orders = queries.orders_by_id(web.db(), access.visible_suppliers(), ids)
     username = request.args.get("username", "")
-    people = assignments.assignable_people(web.db(), orders)
+    people = team.assignable_people(web.db(), orders)
     person = next((person for person in people if person.username == username), None)
     assignee_id = person.id if person else None
     return web.page(
@@ -124,7 +124,7 @@ def _assignments_page(orders: Sequence[PurchaseOrder], form: AssignForm, *, stat
         "orders/assignments.html",
         orders=orders,
         form=form,
-        people=assignments.assignable_people(web.db(), orders),
+        people=team.assignable_people(web.db(), orders),
         missing=len(selected_ids(request.values)) - len(orders),
         status=status,
     )

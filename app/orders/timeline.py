@@ -19,12 +19,11 @@ from app.audit.models import AuditAction, AuditEntry, AuditObject
 from app.delivery.models import Attempt, Message, MessageState, ResultFrom, Trigger
 from app.delivery.retry_policy import ACCEPTED_OUTCOMES, REFUSED_OUTCOMES
 from app.network.vocabulary import BuyerAction
-from app.orders.assignments import ASSIGNED_TO, NO_ASSIGNEE
-from app.orders.comments import comments_of
 from app.orders.comparison import Differences, compare
 from app.orders.models import Comment, Decision, OrderView, PurchaseOrder, Revision, StatusChange
 from app.orders.order_content import document
-from app.orders.viewed_versions import list_views
+from app.orders.presence import list_views
+from app.orders.team import ASSIGNED_TO, NO_ASSIGNEE, comments_of
 
 ASSIGNMENTS_SHOWN = 50
 """The newest assignments that the activity lists."""

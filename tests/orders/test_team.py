@@ -13,9 +13,9 @@ from app.audit.models import AuditAction, AuditEntry
 from app.db import Database
 from app.notifications.models import Event, Notification
 from app.orders import queries
-from app.orders.comments import TEXT_MAX, Part, split_mentions
-from app.orders.form_presence import remove_closed
 from app.orders.models import Comment, OpenForm, PurchaseOrder
+from app.orders.presence import remove_closed
+from app.orders.team import COMMENT_MAX, Part, split_mentions
 from app.orders.timeline import EventKind, activity, timeline
 from tests.people import BEARINGS, HTMX, TRIVENI, Browser
 from tests.queries import count_rows
@@ -87,7 +87,7 @@ def test_comment_without_javascript_keeps_the_list(arrive: Any, asha: Browser, s
 
 
 @pytest.mark.sqlite
-@pytest.mark.parametrize("text", ["", "  \n ", "\u200b\u2060", "x" * (TEXT_MAX + 1)])
+@pytest.mark.parametrize("text", ["", "  \n ", "\u200b\u2060", "x" * (COMMENT_MAX + 1)])
 def test_invalid_comment_is_rejected_and_keeps_its_text(
     text: str, arrive: Any, asha: Browser, session: Session
 ) -> None:

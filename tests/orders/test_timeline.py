@@ -189,7 +189,7 @@ def test_view_in_two_tabs_at_once_is_recorded_once(
 ) -> None:
     """The second tab does not see the record of the first, and logs no error."""
     (order_id,) = arrive(1)
-    monkeypatch.setattr("app.orders.viewed_versions.has_viewed", lambda *_: False)
+    monkeypatch.setattr("app.orders.presence.has_viewed", lambda *_: False)
     assert [asha.get(f"/orders/{order_id}").status_code for _ in range(2)] == [200, 200]
     assert count_rows(session, OrderView) == 1
     assert {record.name for record in caplog.records} == {"app.request"}
@@ -203,7 +203,7 @@ def test_order_page_works_if_the_view_cannot_be_recorded(
         raise OperationalError("", {}, Exception("database is locked"))
 
     (order_id,) = arrive(1)
-    monkeypatch.setattr("app.orders.viewed_versions.record_view", fail)
+    monkeypatch.setattr("app.orders.presence.record_view", fail)
     assert asha.get(f"/orders/{order_id}").status_code == 200
     assert f"view of order {order_id} was not recorded: database is locked" in caplog.messages
 

@@ -1,10 +1,14 @@
-"""The team's comments on an order, and the people they mention. Comments are never sent to the partner."""
+"""The team's work on an order: its assignee, one of the supplier's staff, and comments with mentions.
+
+Nothing of this is ever sent to the partner.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,13 +19,61 @@ from app.accounts.queries import people_who_see
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.notifications.models import Event
+from app.notifications.queries import people_of_supplier
 from app.notifications.service import notify
 from app.orders.models import Comment, PurchaseOrder
 
-TEXT_MAX = 2000
+ASSIGNED_TO = "assigned to"
+"""The name of the assignee in an audit entry."""
+NO_ASSIGNEE = "nobody"
+"""The assignee of an unassigned order or item in an audit entry."""
+COMMENT_MAX = 2000
 """Maximum length of a comment, in characters."""
 MENTION = re.compile(r"(?<![\w@.])@(\w[\w.@-]{0,79})")
 """An @ and what may be a username; the full stop that ends a sentence may follow it."""
+
+
+# --- The assignee
+
+
+def assignable_people(session: Session, orders: Sequence[PurchaseOrder]) -> list[Person]:
+    """The people who can respond to at least one of these orders, by name."""
+    suppliers = sorted({order.supplier_b2b_id for order in orders})
+    people = {person.id: person for b2b_id in suppliers for person in people_of_supplier(session, b2b_id)}
+    return sorted(people.values(), key=lambda person: person.display_name.casefold())
+
+
+def assign(session: Session, orders: Sequence[PurchaseOrder], person: Person | None, *, by: Person) -> None:
+    """Assign those of the locked orders that the person may see, or unassign them, with one notification."""
+    changed = [order for order in orders if _assign(session, order, person)]
+    if not changed or person is None or person.id == by.id:
+        return
+    title, path = f"{len(changed)} orders", "/orders?answer=open&assigned=me"
+    if len(changed) == 1:
+        title, path = changed[0].buyer_po_number, f"/orders/{changed[0].id}"
+    notify(session, [person], Event.ASSIGNED, title=title, path=path, by=by.display_name)
+
+
+def _assign(session: Session, order: PurchaseOrder, person: Person | None) -> bool:
+    """Assign one order; False if the person may not see it, or is the assignee already."""
+    if person and order.supplier_b2b_id not in person.supplier_ids:
+        return False
+    if order.assignee_id == (person.id if person else None):
+        return False
+    before = session.get(Person, order.assignee_id) if order.assignee_id else None
+    order.assignee = person
+    session.flush()
+    _record(
+        session,
+        AuditAction.ASSIGNED,
+        order,
+        before={ASSIGNED_TO: before.display_name if before else None},
+        after={ASSIGNED_TO: person.display_name if person else NO_ASSIGNEE},
+    )
+    return True
+
+
+# --- Comments
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +156,6 @@ def split_mentions(text: str, usernames: Sequence[str] | dict[str, Person]) -> I
     yield Part(text[end:])
 
 
-def _record(
-    session: Session,
-    action: AuditAction,
-    order: PurchaseOrder,
-    *,
-    before: dict[str, str] | None = None,
-    after: dict[str, str] | None = None,
-) -> None:
+def _record(session: Session, action: AuditAction, order: PurchaseOrder, **values: Any) -> None:
     name = order.buyer_po_number
-    trail.record(session, action, AuditObject.ORDER, order.id, name=name, before=before, after=after)
+    trail.record(session, action, AuditObject.ORDER, order.id, name=name, **values)

@@ -1,22 +1,56 @@
-"""Who has the response form of an order open: a page with the form reports it while it is visible."""
+"""Who viewed which version of an order, and who has its response form open.
+
+A page with the form reports it while it is visible.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from app import clock
 from app.accounts.models import Person
 from app.db import Database
-from app.orders.models import OpenForm
+from app.orders.models import OpenForm, OrderView, PurchaseOrder
 
 SHOWN_FOR = timedelta(minutes=1)
 """How long a form counts as open after the last poll of its page."""
 RENEW_AFTER = timedelta(seconds=20)
 """A page that polls more often writes nothing."""
+
+
+def has_viewed(session: Session, order: PurchaseOrder, person_id: int) -> bool:
+    """Whether a view of the current version by the person is recorded."""
+    view = exists().where(
+        OrderView.order_id == order.id,
+        OrderView.version == order.version,
+        OrderView.person_id == person_id,
+    )
+    return bool(session.scalar(select(view)))
+
+
+def record_view(session: Session, order: PurchaseOrder, *, by: Person) -> None:
+    """Record that a person viewed the current version. Errors: IntegrityError if that is already recorded."""
+    session.add(
+        OrderView(
+            order_id=order.id,
+            version=order.version,
+            person_id=by.id,
+            person_name=by.display_name,
+            seen_at=clock.now(),
+        )
+    )
+    session.flush()
+
+
+def list_views(session: Session, order_id: int) -> Sequence[OrderView]:
+    """The first views of an order's versions, oldest first."""
+    return session.scalars(
+        select(OrderView).where(OrderView.order_id == order_id).order_by(OrderView.seen_at, OrderView.id)
+    ).all()
 
 
 def people_with_form(session: Session, order_id: int, now: datetime) -> Sequence[Person]:
