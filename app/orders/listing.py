@@ -1,4 +1,4 @@
-"""The list of orders: its filters, columns and rows."""
+"""The list of orders: its filters, columns and rows, and working through it one by one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from flask import request
+from flask import request, url_for
 from sqlalchemy import Select
 from werkzeug.datastructures import MultiDict
 
@@ -15,13 +15,14 @@ from app.accounts import access
 from app.accounts.access import Permission
 from app.db.filters import Page
 from app.network.text import whole_number
-from app.orders import bulk_response, inbox_presenters, list_navigation, queries
+from app.orders import bulk_response, decisions, inbox_presenters, list_navigation, queries
 from app.orders.forms import OrderFilterForm
 from app.orders.models import PurchaseOrder
 from app.partners.queries import partner_choices
 from app.ui import web
 from app.ui.listing import Choices, Column, Group, Listing, ListPage, ListRequest, read_filter
 from app.ui.sidebar import current_sidebar
+from app.webhooks.queries import messages_of_order
 
 LIST_QUERY_MAX = 2000
 """Characters of a list's query string in the URL of an order."""
@@ -138,3 +139,62 @@ ORDERS = Listing(
     options={"partner": lambda: partner_choices(web.db()), "supplier": _suppliers, "assigned": _assignees},
     counts_queues=True,
 )
+
+
+# --- Working through a list: its query string is in the URL of each order
+
+
+def current_list() -> str:
+    """The query string of the list that the reader works through; by default, all to respond to."""
+    return opened_list() or "answer=open"
+
+
+def list_filter(query: str) -> queries.OrderFilter:
+    """The filter of a list by its query string."""
+    return order_filter(filter_values(query))
+
+
+def order_url(order_id: int, anchor: str | None = None) -> str:
+    """The page of an order, in the list that the reader works through."""
+    return url_for("orders.order", order_id=order_id, list=opened_list() or None, _anchor=anchor)
+
+
+def next_url(responded: PurchaseOrder | None = None) -> str:
+    """The page of the next order of the list that needs a response, or the end of the list."""
+    query = current_list()
+    next_id = list_navigation.next_open(
+        web.db(), access.visible_suppliers(), list_filter(query), clock.now(), responded
+    )
+    responded_id = responded.id if responded else None
+    if next_id is None:
+        return url_for("orders.done", list=query, responded=responded_id)
+    return url_for("orders.order", order_id=next_id, list=query, responded=responded_id)
+
+
+def list_position(order: PurchaseOrder) -> list_navigation.ListPosition | None:
+    """Where the order is in the list that was opened; None without a list."""
+    query = opened_list()
+    if not query or web.wants_fragment():
+        return None
+    return list_navigation.list_position(
+        web.db(), access.visible_suppliers(), list_filter(query), order, clock.now()
+    )
+
+
+def responded_order() -> dict[str, Any] | None:
+    """The order that was responded to just before, for the notice on the next page; None without one."""
+    order_id = request.args.get("responded", type=int)
+    if order_id is None or not 0 < order_id < 2**31:
+        return None
+    order = queries.order(web.db(), access.visible_suppliers(), order_id)
+    last = decisions.last_decision(web.db(), order) if order else None
+    if order is None or last is None:
+        return None
+    messages = messages_of_order(web.db(), order.id)
+    message = messages[0] if messages else None
+    return {
+        "order": order,
+        "decision": last,
+        "message": message,
+        "can_undo": message is not None and message.is_undoable and access.can(Permission.RESPOND),
+    }

@@ -19,7 +19,6 @@ from app.network.vocabulary import DEFAULT_TAG
 from app.orders import (
     checks,
     decisions,
-    list_navigation_page,
     presence,
     presenters,
     queries,
@@ -30,7 +29,7 @@ from app.orders.comparison import Differences, compare
 from app.orders.forms import CONFIRMED, CommentForm, LineFields, ResponseForm
 from app.orders.line_presenters import line_editor
 from app.orders.lines import ordered_lines
-from app.orders.listing import opened_list
+from app.orders.listing import list_position, opened_list
 from app.orders.models import Decision, PurchaseOrder
 from app.orders.order_content import Document, document
 from app.orders.req_confirm import DecisionInput
@@ -127,7 +126,7 @@ def page_context(order: PurchaseOrder, form: ResponseForm, *, opens_lines: bool 
     return {
         "order": order,
         "list_query": opened_list(),
-        "list_position": list_navigation_page.list_position(order),
+        "list_position": list_position(order),
         "form": form,
         "document": content,
         "lines_page": _lines_page(),

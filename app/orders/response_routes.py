@@ -12,13 +12,13 @@ from app.accounts.access import Permission
 from app.network.messages import Invalid
 from app.orders import (
     decisions,
-    list_navigation_page,
     presence,
     presenters,
     queries,
     response_presenters,
 )
 from app.orders.forms import ResponseForm
+from app.orders.listing import next_url, order_url
 from app.orders.models import PurchaseOrder, ResponseState
 from app.orders.order_page import (
     ORDER,
@@ -78,8 +78,8 @@ def respond(order_id: int) -> AnyResponse:
     presence.record_closed(web.db(), order.id, access.current_person().id)
     web.db().commit()
     if goes_to_next:
-        return web.redirect_after_post(list_navigation_page.next_url(request.form["next"], order))
-    url = list_navigation_page.order_url(order_id)
+        return web.redirect_after_post(next_url(order))
+    url = order_url(order_id)
     return web.redirect_after_post(url, fragment=lambda: delivery(order_id))
 
 
@@ -123,7 +123,7 @@ def undo(order_id: int) -> AnyResponse:
         web.db().rollback()
         return web.error_page(409, "Too late to undo", "The response was already sent or undone.")
     web.db().commit()
-    url = list_navigation_page.order_url(order_id)
+    url = order_url(order_id)
     return web.redirect_after_post(url, fragment=lambda: delivery(order_id))
 
 

@@ -13,11 +13,18 @@ from app.orders import (
     decisions,
     inbox_presenters,
     list_navigation,
-    list_navigation_page,
     presence,
 )
 from app.orders.forms import DismissCheckForm
-from app.orders.listing import ORDERS, filter_values
+from app.orders.listing import (
+    ORDERS,
+    current_list,
+    filter_values,
+    list_filter,
+    next_url,
+    order_url,
+    responded_order,
+)
 from app.orders.models import PurchaseOrder
 from app.orders.order_content import document
 from app.orders.order_data import order_data
@@ -60,21 +67,21 @@ def newer() -> Response:
 @access.requires(Permission.RESPOND)
 def next_order() -> AnyResponse:
     """Go to the first order of the list ``list`` that needs a response."""
-    return redirect(list_navigation_page.next_url(list_navigation_page.current_list(), None))
+    return redirect(next_url())
 
 
 @blueprint.get("/done")
 @access.requires(Permission.RESPOND)
 def done() -> Response:
     """The end of a list: all done, or how many orders were skipped."""
-    query = list_navigation_page.current_list()
-    filters = list_navigation_page.list_filter(query)
+    query = current_list()
+    filters = list_filter(query)
     return web.page(
         "orders/done.html",
         list_query=query,
         work_queue=inbox_presenters.order_queue(filter_values(query)),
         remaining=list_navigation.open_count(web.db(), access.visible_suppliers(), filters, clock.now()),
-        responded=list_navigation_page.responded_order(),
+        responded=responded_order(),
     )
 
 
@@ -90,7 +97,7 @@ def order(order_id: int) -> Response:
     context = page_context(order, new_form(order))
     if context["shows_form"]:
         record_open_form(order)
-    return web.page("orders/order.html", **context, responded=list_navigation_page.responded_order())
+    return web.page("orders/order.html", **context, responded=responded_order())
 
 
 def _record_view(order: PurchaseOrder) -> None:
@@ -152,7 +159,7 @@ def dismiss_check(order_id: int) -> AnyResponse:
             note = form.note.data or ""
             checks.dismiss(web.db(), order, check, note=note, by=access.current_person())
             web.db().commit()
-            url = list_navigation_page.order_url(order_id, "checks")
+            url = order_url(order_id, "checks")
             return web.redirect_after_post(url, fragment=lambda: _checks_page(order, None))
     return web.error_page(409, "This check no longer applies", "Reload the page to see the current checks.")
 

@@ -12,8 +12,7 @@ from app.accounts.access import Permission
 from app.accounts.models import Person
 from app.orders import queries, team
 from app.orders.forms import CHOOSE_PERSON, AssignForm, CommentForm, selected_ids
-from app.orders.list_navigation_page import order_url
-from app.orders.listing import opened_list
+from app.orders.listing import opened_list, order_url
 from app.orders.models import PurchaseOrder
 from app.orders.order_page import ORDER, get_order, lock_order, team_context
 from app.ui import web
