@@ -27,7 +27,6 @@ from app.accounts import sessions
 from app.accounts.access import TOKEN
 from app.accounts.models import Person, PersonSupplier, Role, UserSession
 from app.db import Database
-from app.orders.decisions import Responder
 
 PASSWORD = "correct-horse-42"
 fast_hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -42,7 +41,7 @@ USERS: dict[str, tuple[str, Role, tuple[str, ...]]] = {
     "ravi": ("Ravi", Role.SUPPORT, ()),
     "admin": ("Admin", Role.ADMIN, ()),
 }
-ASHA = Responder(1, "Asha")
+ASHA = Person(id=1, full_name="Asha")
 """Asha as the one who responds."""
 HTMX = {"HX-Request": "true"}
 """The header of a request for a fragment."""

@@ -21,7 +21,6 @@ from app.db.filters import Scope
 from app.network.messages import Invalid
 from app.network.text import pluralize
 from app.orders import decisions, queries
-from app.orders.decisions import Responder
 from app.orders.models import BulkItem, BulkResponse, BulkSource, BulkStatus, Decision, PurchaseOrder
 from app.orders.req_confirm import DecisionInput, req_confirm
 from app.tasks import queries as job_queries
@@ -115,7 +114,7 @@ def send(
     bulk: BulkResponse,
     *,
     scope: Scope,
-    by: Responder,
+    by: Person,
     undo_seconds: float,
 ) -> None:
     """Record the responses of a plan: at once, or in a background job if there are many."""
@@ -130,7 +129,7 @@ def send(
         session,
         KIND,
         title=f"Respond to {pluralize(total, 'order')}",
-        by=by.name,
+        by=by.display_name,
         person_id=by.id,
         total=total,
         parameters={
@@ -153,7 +152,7 @@ def record(
     items: Sequence[BulkItem],
     *,
     scope: Scope,
-    by: Responder,
+    by: Person,
     undo_seconds: float,
 ) -> None:
     """Record the response for each order that accepts it, and the result for all."""
@@ -170,7 +169,7 @@ def record(
             item.result = BulkStatus.NOT_FOUND
             continue
         order, data = planned[item.number].order, inputs[item.number]
-        last = decisions.last_decision(session, order)
+        last = order.last_decision
         row = _check(order, last, data, item.version)
         item.result, item.result_detail = row.status, row.detail
         if row.status is BulkStatus.SAME_RESPONSE and last:
@@ -201,7 +200,7 @@ def run(work: TaskRun, settings: Settings) -> None:
                 session,
                 items,
                 scope=None if scope is None else frozenset(scope),
-                by=Responder(bulk.person_id, bulk.person_name),
+                by=session.get_one(Person, bulk.person_id),
                 undo_seconds=settings.undo_seconds,
             )
         job.done += len(items)
@@ -210,14 +209,16 @@ def run(work: TaskRun, settings: Settings) -> None:
         raise Postpone
 
 
-def stop(session: Session, bulk: BulkResponse, *, by: Responder) -> None:
+def stop(session: Session, bulk: BulkResponse, *, by: Person) -> None:
     """Cancel the background job that still records responses."""
     job = job_queries.job(session, None, bulk.job_id, lock=True) if bulk.job_id else None
-    if job and task_service.cancel(job, by=by.name):
-        trail.record(session, AuditAction.CANCELED, AuditObject.JOB, job.id, name=job.title, by=by.name)
+    if job and task_service.cancel(job, by=by.display_name):
+        trail.record(
+            session, AuditAction.CANCELED, AuditObject.JOB, job.id, name=job.title, by=by.display_name
+        )
 
 
-def undo(session: Session, order_ids: Sequence[int], *, scope: Scope, by: Responder) -> int:
+def undo(session: Session, order_ids: Sequence[int], *, scope: Scope, by: Person) -> int:
     """Undo the responses to these orders that can still be undone; returns how many that were."""
     undone = 0
     for order in queries.orders_for_update(session, scope, order_ids):

@@ -32,7 +32,6 @@ from app.orders.forms import (
 )
 from app.orders.listing import filter_values, order_filter
 from app.orders.models import BulkItem, BulkResponse, BulkSource, BulkStatus, PurchaseOrder
-from app.orders.order_page import responder
 from app.orders.spreadsheet import BadSheet, SheetColumn
 from app.tasks import queries as job_queries
 from app.tasks.models import Job
@@ -283,7 +282,7 @@ def send(bulk_id: str) -> AnyResponse:
 @access.requires(Permission.RESPOND)
 def undo(bulk_id: str) -> AnyResponse:
     """Undo the response to one order, ``order_id``, or to all that can still be undone."""
-    by = responder()
+    by = access.current_person()
     bulk = bulk_response.plan_for_update(web.db(), by.id, bulk_id) or abort(404)
     if "order_id" not in request.form:
         bulk_response.stop(web.db(), bulk, by=by)
@@ -320,7 +319,7 @@ def _send(bulk: BulkResponse) -> None:
         web.db(),
         bulk,
         scope=access.visible_suppliers(),
-        by=responder(),
+        by=access.current_person(),
         undo_seconds=web.settings().undo_seconds,
     )
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from math import floor
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app import clock
+from app.accounts.models import Person
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.delivery.models import CancelReason, Message
@@ -65,25 +65,9 @@ class TooLate(Exception):
     """The response has been sent or was already undone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Responder:
-    """Who responds: the person's id, and the name that the activity shows."""
-
-    id: int
-    name: str
-
-
-def last_decision(session: Session, order: PurchaseOrder) -> Decision | None:
-    """The last decision on the order, for any version."""
-    return session.scalar(
-        select(Decision).where(Decision.order_id == order.id).order_by(Decision.number.desc()).limit(1)
-    )
-
-
-def current_decision(session: Session, order: PurchaseOrder) -> Decision | None:
+def current_decision(order: PurchaseOrder) -> Decision | None:
     """The decision in effect for the order's current version, if any."""
-    last = last_decision(session, order)
-    return last if is_in_effect(order, last) else None
+    return order.last_decision if is_in_effect(order, order.last_decision) else None
 
 
 def is_in_effect(order: PurchaseOrder, last: Decision | None) -> bool:
@@ -94,12 +78,12 @@ def is_in_effect(order: PurchaseOrder, last: Decision | None) -> bool:
     return last is not None and last.version == order.version and order.delivery in DELIVERIES_IN_EFFECT
 
 
-def unsuccessful_response(session: Session, order: PurchaseOrder) -> DecisionInput | None:
+def unsuccessful_response(order: PurchaseOrder) -> DecisionInput | None:
     """The last response to the current version if it is not in effect; the form starts with it."""
-    last = last_decision(session, order)
-    if last and last.version == order.version and order.delivery not in DELIVERIES_IN_EFFECT:
-        return input_of(last)
-    return None
+    last = order.last_decision
+    if last is None or last.version != order.version or is_in_effect(order, last):
+        return None
+    return input_of(last)
 
 
 def response_blocker(order: PurchaseOrder, response: str | None = None) -> ResponseBlocker | None:
@@ -121,7 +105,7 @@ def respond(
     data: DecisionInput,
     *,
     version: int,
-    by: Responder,
+    by: Person,
     undo_seconds: float = 0,
 ) -> Decision:
     """Record a response and enqueue its webhook; ``order`` was loaded for update.
@@ -132,8 +116,9 @@ def respond(
     Errors: StaleVersion, AlreadyDecided, CannotRespond; network.messages.Invalid for content that the
     partner contract does not allow.
     """
-    last = last_decision(session, order)
-    return check(order, last, data, version=version) or _record(session, order, data, last, by, undo_seconds)
+    return check(order, order.last_decision, data, version=version) or _record(
+        session, order, data, by, undo_seconds
+    )
 
 
 def check(
@@ -179,7 +164,7 @@ def cancel_response(session: Session, order: PurchaseOrder, reason: CancelReason
         session.refresh(order, ["status", "delivery"])
 
 
-def undo(session: Session, order: PurchaseOrder, *, by: Responder) -> None:
+def undo(session: Session, order: PurchaseOrder, *, by: Person) -> None:
     """Cancel the last response before it is sent; the order then needs a response again.
 
     ``order`` was loaded for update. The decision stays in the activity. Errors: TooLate.
@@ -187,7 +172,7 @@ def undo(session: Session, order: PurchaseOrder, *, by: Responder) -> None:
     message = session.get(Message, order.message_id) if order.message_id else None
     if message is None or not message.is_undoable:
         raise TooLate
-    cancel(session, message.id, CancelReason.UNDO, name=by.name)
+    cancel(session, message.id, CancelReason.UNDO, name=by.display_name)
     session.execute(update(Decision).where(Decision.message_id == message.id).values(undone=True))
     trail.record(
         session,
@@ -195,7 +180,7 @@ def undo(session: Session, order: PurchaseOrder, *, by: Responder) -> None:
         AuditObject.ORDER,
         order.id,
         name=order.buyer_po_number,
-        by=by.name,
+        by=by.display_name,
         before={"answer": order.response.value, "message": message.id},
     )
 
@@ -232,10 +217,10 @@ def _record(
     session: Session,
     order: PurchaseOrder,
     data: DecisionInput,
-    last: Decision | None,
-    by: Responder,
+    by: Person,
     undo_seconds: float,
 ) -> Decision:
+    last = order.last_decision
     number = last.number + 1 if last else 1
     message = enqueue(
         session,
@@ -251,16 +236,16 @@ def _record(
             object_version=order.version,
         ),
         body=req_confirm(order, data),
-        by=by.name,
+        by=by.display_name,
         wait_seconds=undo_seconds,
     )
     decision = _new_decision(order, data, by, number=number, message_id=message.id)
-    session.add(decision)
+    order.decisions.insert(0, decision)
     order.response = ResponseState(data.response)
     order.delivery = Delivery.PENDING
     order.message_id = message.id
     order.responded_at = decision.decided_at
-    order.responded_by = by.name
+    order.responded_by = by.display_name
     order.search_text = PurchaseOrder.search_text + "\n" + search_key(data.remarks)
     session.flush()
     trail.record(
@@ -269,7 +254,7 @@ def _record(
         AuditObject.ORDER,
         order.id,
         name=order.buyer_po_number,
-        by=by.name,
+        by=by.display_name,
         before=_audit_fields(last),
         after=_audit_fields(decision),
     )
@@ -277,11 +262,10 @@ def _record(
 
 
 def _new_decision(
-    order: PurchaseOrder, data: DecisionInput, by: Responder, *, number: int, message_id: str
+    order: PurchaseOrder, data: DecisionInput, by: Person, *, number: int, message_id: str
 ) -> Decision:
     now = clock.now()
     return Decision(
-        order_id=order.id,
         number=number,
         version=order.version,
         response=data.response,
@@ -293,7 +277,7 @@ def _new_decision(
         status_from=order.status,
         status_to=status_after(data.response),
         person_id=by.id,
-        person_name=by.name,
+        person_name=by.display_name,
         decided_at=now,
         message_id=message_id,
         took_seconds=floor((now - order.revised_at).total_seconds()),

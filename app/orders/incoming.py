@@ -39,7 +39,7 @@ from app.network.vocabulary import (
     may_move,
     status_after_action,
 )
-from app.orders.decisions import cancel_response, last_decision
+from app.orders.decisions import cancel_response
 from app.orders.models import NO_DAY, Decision, PurchaseOrder, ResponseState, Revision, StatusChange
 from app.orders.order_items import index_items, remove_items
 from app.orders.totals import order_totals
@@ -110,7 +110,7 @@ def apply_edit(session: Session, order: PurchaseOrder, message: ReqEdit, receipt
     if order.response is not ResponseState.NONE:
         order.response = ResponseState.CHANGED
         # The search also finds the remarks of the last response.
-        last = last_decision(session, order)
+        last = order.last_decision
         order.search_text += f"\n{search_key(last.remarks)}" if last else ""
     _add_revision(session, order, receipt)
     remove_items(session, order)

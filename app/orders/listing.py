@@ -15,7 +15,7 @@ from app.accounts import access
 from app.accounts.access import Permission
 from app.db.filters import Page
 from app.network.text import whole_number
-from app.orders import bulk_response, decisions, inbox_presenters, list_navigation, queries
+from app.orders import bulk_response, inbox_presenters, list_navigation, queries
 from app.orders.forms import OrderFilterForm
 from app.orders.models import PurchaseOrder
 from app.partners.queries import partner_choices
@@ -187,7 +187,7 @@ def responded_order() -> dict[str, Any] | None:
     if order_id is None or not 0 < order_id < 2**31:
         return None
     order = queries.order(web.db(), access.visible_suppliers(), order_id)
-    last = decisions.last_decision(web.db(), order) if order else None
+    last = order.last_decision if order else None
     if order is None or last is None:
         return None
     messages = messages_of_order(web.db(), order.id)

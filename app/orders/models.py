@@ -163,6 +163,11 @@ class PurchaseOrder(Base):
         uselist=False,
     )
 
+    @property
+    def last_decision(self) -> Decision | None:
+        """The last decision, for any version; the order was loaded with its decisions."""
+        return self.decisions[0] if self.decisions else None
+
     @validates("total")
     def _set_paise(self, _name: str, total: str | None) -> str | None:
         self.total_paise = to_paise(total)

@@ -51,12 +51,6 @@ def lock_order(order_id: int) -> PurchaseOrder:
     return queries.order_for_update(web.db(), access.visible_suppliers(), order_id) or abort(404)
 
 
-def responder() -> decisions.Responder:
-    """The reader as the one who responds."""
-    me = access.current_person()
-    return decisions.Responder(me.id, me.display_name)
-
-
 def record_open_form(order: PurchaseOrder) -> None:
     """Record that the reader has the form open, for colleagues; the page does not depend on it."""
     me, now = access.current_person().id, clock.now()
@@ -81,7 +75,7 @@ def current_checks(order: PurchaseOrder, content: Document) -> ChecksView:
 
 def new_form(order: PurchaseOrder) -> ResponseForm:
     """A form that was not submitted: a confirmation, or the last response if it was not successful."""
-    data = decisions.unsuccessful_response(web.db(), order) or _default_for(order)
+    data = decisions.unsuccessful_response(order) or _default_for(order)
     return _form(order, None, data, csrf=True)
 
 
@@ -117,8 +111,8 @@ def page_context(order: PurchaseOrder, form: ResponseForm, *, opens_lines: bool 
     session, me = web.db(), access.current_person()
     messages = messages_of_order(session, order.id)
     message = messages[0] if messages else None
-    last = decisions.last_decision(session, order)
-    current = last if decisions.is_in_effect(order, last) else None
+    last = order.last_decision
+    current = decisions.current_decision(order)
     blocker = decisions.response_blocker(order)
     since = _compared_version(order, form, last)
     content = document(order.revisions[0])

@@ -222,57 +222,48 @@ def orders_by_id(session: Session, scope: Scope, ids: Sequence[int]) -> Sequence
     ).all()
 
 
-def orders_for_update(session: Session, scope: Scope, ids: Sequence[int]) -> list[PurchaseOrder]:
-    """The same orders, locked until the transaction ends: advisory locks, then messages, then rows.
+def orders_for_update(session: Session, scope: Scope, ids: Iterable[int]) -> Sequence[PurchaseOrder]:
+    """Those of the orders that the reader may see, by id, locked until the transaction ends.
 
-    A consistent lock order prevents deadlock.
+    So concurrent responses to an order run one after the other.
     """
-    rows = session.execute(
-        _lock_keys(scope).where(PurchaseOrder.id.in_(set(ids))).order_by(PurchaseOrder.id)
-    ).all()
-    for _, partner_id, object_id in rows:
-        advisory_lock(session, partner_id, object_id)
-    lock_messages_of(session, *(order_id for order_id, _, _ in rows))
-    locked = (_locked(session, *key) for key in rows)  # re-entrant for locks that it holds
-    return [order for order in locked if order]
+    query = select(PurchaseOrder).where(PurchaseOrder.id.in_(set(ids)))
+    return _locked(session, in_scope(query, PurchaseOrder.supplier_b2b_id, scope))
 
 
 def order_for_update(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None:
-    """One order, locked until the transaction ends, so that concurrent responses run one after the other."""
-    row = session.execute(_lock_keys(scope).where(PurchaseOrder.id == order_id)).one_or_none()
-    return _locked(session, *row) if row else None
+    """One order, locked as by ``orders_for_update``."""
+    return next(iter(orders_for_update(session, scope, [order_id])), None)
 
 
 def partners_order_for_update(session: Session, partner_id: int, object_id: str) -> PurchaseOrder | None:
-    """The partner's order with this objectId, locked as by ``order_for_update``."""
-    order_id = session.scalar(
-        select(PurchaseOrder.id).where(
-            PurchaseOrder.partner_id == partner_id, PurchaseOrder.object_id == object_id
-        )
-    )
-    return None if order_id is None else _locked(session, order_id, partner_id, object_id)
+    """The partner's order with this objectId, locked as by ``orders_for_update``."""
+    is_meant = (PurchaseOrder.partner_id == partner_id, PurchaseOrder.object_id == object_id)
+    return next(iter(_locked(session, select(PurchaseOrder).where(*is_meant))), None)
 
 
-def _lock_keys(scope: Scope) -> Select[int, int, str]:
-    """What ``_locked`` needs of the orders that the reader may see."""
-    keys = select(PurchaseOrder.id, PurchaseOrder.partner_id, PurchaseOrder.object_id)
-    return in_scope(keys, PurchaseOrder.supplier_b2b_id, scope)
+def _locked(session: Session, query: Select[PurchaseOrder]) -> Sequence[PurchaseOrder]:
+    """Lock orders: first their advisory locks, so that no message is added, then messages, then rows.
 
-
-def _locked(session: Session, order_id: int, partner_id: int, object_id: str) -> PurchaseOrder | None:
-    """Lock an order: first its advisory lock, so that no message is added, then its messages, then its row.
-
-    The last two in the order of the delivery worker: a consistent lock order prevents deadlock.
+    The last two in the order of the delivery worker, and orders by id: a consistent lock order prevents
+    deadlock.
     """
-    advisory_lock(session, partner_id, object_id)
-    lock_messages_of(session, order_id)
-    return session.scalar(
+    columns = (PurchaseOrder.id, PurchaseOrder.partner_id, PurchaseOrder.object_id)
+    keys = session.execute(query.with_only_columns(*columns).order_by(PurchaseOrder.id)).all()
+    if not keys:
+        return []
+    for _, partner_id, object_id in keys:
+        advisory_lock(session, partner_id, object_id)
+    ids = [order_id for order_id, _, _ in keys]
+    lock_messages_of(session, *ids)
+    return session.scalars(
         select(PurchaseOrder)
-        .where(PurchaseOrder.id == order_id)
+        .where(PurchaseOrder.id.in_(ids))
+        .order_by(PurchaseOrder.id)
         .options(joinedload(PurchaseOrder.partner, innerjoin=True), *_with_history())
         .with_for_update(of=PurchaseOrder, key_share=True)
         .execution_options(populate_existing=True)
-    )
+    ).all()
 
 
 def queue_counts(session: Session, scope: Scope, now: datetime) -> QueueCounts:

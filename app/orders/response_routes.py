@@ -29,7 +29,6 @@ from app.orders.order_page import (
     page_context,
     posted_form,
     record_open_form,
-    responder,
 )
 from app.orders.req_confirm import req_confirm
 from app.ui import web
@@ -91,7 +90,7 @@ def _record(order: PurchaseOrder, form: ResponseForm) -> Response | None:
             order,
             form.decision_input(),
             version=form.order_version(),
-            by=responder(),
+            by=access.current_person(),
             undo_seconds=web.settings().undo_seconds,
         )
     except decisions.StaleVersion:
@@ -118,7 +117,7 @@ def undo(order_id: int) -> AnyResponse:
     """Undo the last response within the undo period."""
     order = lock_order(order_id)
     try:
-        decisions.undo(web.db(), order, by=responder())
+        decisions.undo(web.db(), order, by=access.current_person())
     except decisions.TooLate:
         web.db().rollback()
         return web.error_page(409, "Too late to undo", "The response was already sent or undone.")
@@ -142,7 +141,7 @@ def _review_page(order: PurchaseOrder, form: ResponseForm) -> Response:
         body = _message_body(order, form)
     except NoMessage as error:
         return _form_page(order, form, status=error.status, **error.context)
-    if current := decisions.current_decision(web.db(), order):
+    if current := decisions.current_decision(order):
         return _form_page(order, form, status=409, conflict="decided", current=current)
     return web.page(
         "orders/review.html",
@@ -194,7 +193,7 @@ def _message_body(order: PurchaseOrder, form: ResponseForm) -> bytes:
     data = form.decision_input()
     if blocker := decisions.response_blocker(order, data.response):
         sentence = presenters.blocker_sentence(order, blocker)
-        current = decisions.current_decision(web.db(), order)
+        current = decisions.current_decision(order)
         conflict = "decided" if current else "closed"
         raise NoMessage(sentence, 409, conflict=conflict, blocker=sentence, current=current)
     try:

@@ -132,7 +132,7 @@ def order_as_pdf(order_id: int) -> Response:
     pdf_data = OrderPdf(
         order=order,
         content=document(order.revisions[0]),
-        decision=decisions.current_decision(web.db(), order),
+        decision=decisions.current_decision(order),
         message=messages[0] if messages else None,
         zone=web.zone(),
         now=clock.now(),

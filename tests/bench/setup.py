@@ -17,7 +17,7 @@ from flask import Flask
 from sqlalchemy import Engine, event, func, select
 
 from app import create_app
-from app.accounts.models import Role
+from app.accounts.models import Person, Role
 from app.accounts.service import add_person
 from app.clock import now
 from app.config import Settings
@@ -134,7 +134,7 @@ def confirm_all(app: Flask, person_id: int, ids: list[int]) -> None:
         for order_id in ids:
             order = order_for_update(session, None, order_id)
             assert order
-            by = decisions.Responder(person_id, "Asha")
+            by = Person(id=person_id, full_name="Asha")
             decisions.respond(session, order, decision, version=order.version, by=by)
         session.commit()
 

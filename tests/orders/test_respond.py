@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app import clock
+from app.accounts.models import Person
 from app.audit.models import AuditAction, AuditEntry
 from app.db import Database
 from app.delivery.models import CancelReason, Message, MessageState
@@ -123,7 +124,7 @@ def test_response_is_audited_with_the_one_before(order: PurchaseOrder, respond: 
     decisions.cancel_response(session_of(order), order, CancelReason.ORDER_CHANGED, version=2)
     second = respond(CONFIRM)
     assert second.number == 2
-    assert decisions.last_decision(session_of(order), order) is second
+    assert order.last_decision is second
     entry = last_entry(order, AuditAction.RESPONDED)
     assert entry.old_values == recorded
     assert entry.new_values == {
@@ -165,17 +166,16 @@ def test_response_to_another_version_is_stale(order: PurchaseOrder, respond: Any
 def test_decision_is_in_effect_until_its_webhook_has_failed(
     order: PurchaseOrder, respond: Any, delivery: Delivery
 ) -> None:
-    session = session_of(order)
-    assert decisions.unsuccessful_response(session, order) is None
+    assert decisions.unsuccessful_response(order) is None
     decision = respond()
     order.delivery = delivery
     in_effect = delivery in (Delivery.PENDING, Delivery.SENDING, Delivery.DELIVERED)
-    assert decisions.current_decision(session, order) is (decision if in_effect else None)
-    assert decisions.unsuccessful_response(session, order) == (None if in_effect else CONFIRM)
+    assert decisions.current_decision(order) is (decision if in_effect else None)
+    assert decisions.unsuccessful_response(order) == (None if in_effect else CONFIRM)
     order.version = 2
-    assert decisions.last_decision(session, order) is decision
-    assert decisions.current_decision(session, order) is None
-    assert decisions.unsuccessful_response(session, order) is None
+    assert order.last_decision is decision
+    assert decisions.current_decision(order) is None
+    assert decisions.unsuccessful_response(order) is None
 
 
 @pytest.mark.sqlite
@@ -220,7 +220,7 @@ def test_undone_response_is_marked_and_audited(order: PurchaseOrder, respond: An
     with pytest.raises(TooLate):
         decisions.undo(session, order, by=ASHA)
     decision = respond(undo_seconds=10)
-    decisions.undo(session, order, by=decisions.Responder(2, "Omar"))
+    decisions.undo(session, order, by=Person(id=2, full_name="Omar"))
     session.refresh(decision)
     assert decision.undone
     message = session.get_one(Message, decision.message_id)
