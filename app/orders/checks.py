@@ -83,8 +83,9 @@ class Check:
     other: OtherOrder | None = None
 
 
-def order_checks(session: Session, order: PurchaseOrder, body: PurchaseOrderBody) -> list[Check]:
-    """The facts about an order: those about lines first."""
+def order_checks(session: Session, order: PurchaseOrder) -> list[Check]:
+    """The facts about an order, which was loaded with its versions: those about lines first."""
+    body = order.content
     items = items_of(session, order.id, LINES_MAX)
     return [
         *_item_checks(session, items, body),

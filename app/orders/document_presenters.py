@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.network.messages import ItemLine
+from app.network.messages import ItemLine, ReqSend
 from app.network.text import pluralize
 from app.orders.comparison import (
     HEADER,
@@ -16,8 +16,7 @@ from app.orders.comparison import (
     Differences,
     LineDifference,
 )
-from app.orders.order_content import Document
-from app.orders.totals import Total, TotalKind, Totals, line_extras, line_taxes, order_totals, tax_path
+from app.orders.totals import Total, TotalKind, Totals, line_taxes, order_totals, tax_path
 from app.ui.bodies import field_label, without
 from app.ui.numbers import amount, money, number, plain
 
@@ -43,8 +42,25 @@ _COLUMN_FIELDS = (
 """Fields of a line whose changes are shown in their own column."""
 _TERM_FIELDS = ("subject", "orderDate", "deliveryDate", *(f"poValueDetails.{kind}" for kind in TotalKind))
 """Fields of the order whose changes are shown where the field is."""
+_LINE_SHOWN = frozenset(
+    {
+        "serialno",
+        "product_description",
+        "hsn_code",
+        "quantity",
+        "free_quantity",
+        "unit",
+        "unit_price",
+        "assessment_amount",
+        "gst_rate",
+        "total_item_value",
+    }
+)
+"""Fields of a line that have their own column in the table."""
 _BRIEF_MAX = 4
 """Changed lines that are listed one by one; more are counted."""
+EMPTY: tuple[Any, ...] = (None, "", [], {})
+"""Values that show nothing."""
 LINES_SHOWN = 100
 """Lines on one page of the document."""
 
@@ -136,12 +152,12 @@ class DocumentView:
     sections: Mapping[str, Any]
 
 
-def document_view(document: Document, changes: Differences | None, page: int | None = None) -> DocumentView:
+def document_view(message: ReqSend, changes: Differences | None, page: int | None = None) -> DocumentView:
     """The document of an order, with what ``changes`` marks; None marks nothing.
 
     ``page`` is a page of lines, the nearest one if it does not exist; None shows all lines.
     """
-    body = document.sent
+    body = message.purchase_order
     pages = _line_pages(page, len(body.item_lists))
     shown = slice(pages.first - 1, pages.last) if pages else slice(None)
     most = LINES_SHOWN if pages else None
@@ -165,7 +181,7 @@ def document_view(document: Document, changes: Differences | None, page: int | N
         pages=pages,
         totals=[_total_view(total, header) for total in totals if total.value is not None],
         changes=_field_changes(change for path, change in header.items() if path not in _TERM_FIELDS),
-        sections=_sections(document, totals),
+        sections=_sections(message, totals),
     )
 
 
@@ -248,7 +264,7 @@ def _line_view(line: ItemLine, position: int, change: LineDifference | None) -> 
     fields = {item.path: item for item in change.fields} if change else {}
     taxes = line_taxes(line)
     paths = [tax_path(name) for name, _ in taxes]
-    extras = line_extras(line)
+    extras = _line_extras(line)
     is_service = extras.get("isService") == "Y"
     tax_names = [_tax_label(name) for name, _ in taxes] or ([] if line.gst_rate is None else ["GST"])
     reference = line.order_line_reference or ""
@@ -274,6 +290,22 @@ def _line_view(line: ItemLine, position: int, change: LineDifference | None) -> 
         amount=_cell(line.total_item_value, fields.get("totalItemValue"), amount),
         net="" if line.assessment_amount is None else amount(line.assessment_amount),
     )
+
+
+def _line_extras(line: ItemLine) -> dict[str, Any]:
+    """The fields of a line that have no column in the table, by wire name, without empty and implied ones."""
+    extras = {name: value for name, value in line.wire().items() if value not in EMPTY}
+    shown = {ItemLine.model_fields[name].alias for name in _LINE_SHOWN}
+    if extras.get("totalAmt") == extras.get("assessmentAmount"):
+        shown.add("totalAmt")
+    if extras.get("isService") == "N":
+        shown.add("isService")
+    taxes = extras.get("itemValueDetails")
+    if isinstance(taxes, list) and len(taxes) == len(line_taxes(line)):
+        shown.add("itemValueDetails")
+    if extras.get("rates") == [{"type": "GST", "value": line.gst_rate}]:
+        shown.add("rates")
+    return {name: value for name, value in extras.items() if name not in shown}
 
 
 def _line_details(line: ItemLine, *, is_service: bool) -> Iterator[str]:
@@ -343,15 +375,22 @@ def _tax_label(name: str) -> str:
     return " + ".join(parts) if _GST_PARTS.issuperset(parts) else name
 
 
-def _sections(document: Document, totals: Totals) -> dict[str, Any]:
+def _sections(message: ReqSend, totals: Totals) -> dict[str, Any]:
     """Titled parts of the order below its lines."""
-    has_values = isinstance(document.sent.po_value_details, dict)
-    sections = without(document.sections, "Values" if has_values else "")
-    if totals.others:
-        sections["Other values"] = totals.others
-    if document.unrecognized:
-        sections["Unrecognized fields"] = document.unrecognized
-    return sections
+    body = message.purchase_order
+    has_totals = isinstance(body.po_value_details, dict)
+    sections = {
+        "Terms": body.po_infos,
+        "Shipping": body.shipping_terms_details,
+        "Payment": body.payment_milestones,
+        "Values": None if has_totals else body.po_value_details,
+        "Contract": body.contract_reference_details,
+        "Documents": body.additional_document_details,
+        "Additional information": [info.wire() for info in message.additional_infos],
+        "Other values": totals.others,
+        "Unrecognized fields": {**(message.model_extra or {}), **(body.model_extra or {})},
+    }
+    return {title: value for title, value in sections.items() if value not in EMPTY}
 
 
 def address_line(address: Any) -> str:

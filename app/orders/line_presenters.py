@@ -34,7 +34,6 @@ from app.orders.lines import (
     summarize,
 )
 from app.orders.models import Decision, PurchaseOrder
-from app.orders.order_content import document
 from app.orders.presenters import RESPONSE_VERBS, response_label
 from app.orders.totals import read_amount
 from app.ui.bodies import PRETTY_MAX
@@ -436,7 +435,7 @@ def decision_lines(order: PurchaseOrder, decision: Decision) -> DecisionLines | 
     revision = next((known for known in order.revisions if known.version == decision.version), None)
     if revision is None:
         return DecisionLines(lines_brief(decision.lines), line_response_views(responses))
-    body = document(revision).sent
+    body = revision.message.purchase_order
     summary = response_summary(body, responses, decision.response, decision.person_name)
     return DecisionLines(summary.sentence, line_response_views(responses, ordered_lines(body)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -25,7 +26,9 @@ from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship,
 from app.accounts.models import Person
 from app.db import Base, enum_type
 from app.delivery.models import PAUSED, Message, MessageState
-from app.network.vocabulary import Status
+from app.network.messages import PurchaseOrderBody, ReqSend, parse
+from app.network.reader import read_json
+from app.network.vocabulary import Kind, Status
 from app.partners.models import Partner
 
 
@@ -67,6 +70,8 @@ NO_DAY = date.max
 NO_TOTAL = -1
 """The paise of an order without a total: it sorts before all others."""
 PAISE_MAX = 2**63 - 1
+BODY_BYTES_MAX = 64 * 1024 * 1024
+"""A stored version is read even if the current limit for incoming messages is lower."""
 
 
 def to_paise(rupees: Decimal | str | None) -> int:
@@ -164,6 +169,11 @@ class PurchaseOrder(Base):
     )
 
     @property
+    def content(self) -> PurchaseOrderBody:
+        """The order itself as its newest version has it; the order was loaded with its versions."""
+        return self.revisions[0].message.purchase_order
+
+    @property
     def last_decision(self) -> Decision | None:
         """The last decision, for any version; the order was loaded with its decisions."""
         return self.decisions[0] if self.decisions else None
@@ -215,6 +225,17 @@ class Revision(Base):
     inbound_id: Mapped[str] = mapped_column(String(40))
     body: Mapped[bytes]
     received_at: Mapped[datetime]
+
+    @property
+    def message(self) -> ReqSend:
+        """The parsed body, which was validated when it was received."""
+        return _read(self.body)
+
+
+# A page reads the same version for its form, its document and its activity.
+@lru_cache(maxsize=4)
+def _read(body: bytes) -> ReqSend:
+    return parse(Kind.REQ_SEND, read_json(body, max_bytes=BODY_BYTES_MAX))
 
 
 class StatusChange(Base):

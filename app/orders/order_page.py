@@ -31,7 +31,6 @@ from app.orders.line_presenters import line_editor
 from app.orders.lines import ordered_lines
 from app.orders.listing import list_position, opened_list
 from app.orders.models import Decision, PurchaseOrder
-from app.orders.order_content import Document, document
 from app.orders.req_confirm import DecisionInput
 from app.orders.timeline import activity
 from app.ui import web
@@ -67,9 +66,9 @@ def others_with_form(order: PurchaseOrder) -> list[Person]:
     return [person for person in people if person.id != me]
 
 
-def current_checks(order: PurchaseOrder, content: Document) -> ChecksView:
+def current_checks(order: PurchaseOrder) -> ChecksView:
     """The order checks with their dismissals."""
-    known = checks.order_checks(web.db(), order, content.sent)
+    known = checks.order_checks(web.db(), order)
     return checks_view(known, checks.dismissals(web.db(), order), web.zone(), clock.now())
 
 
@@ -94,10 +93,9 @@ def _default_for(order: PurchaseOrder) -> DecisionInput:
 def _form(
     order: PurchaseOrder, values: MultiDict[str, str] | None, data: DecisionInput, *, csrf: bool
 ) -> ResponseForm:
-    body = document(order.revisions[0]).sent
     return ResponseForm(
         accepts_return=order.partner.accepts_return,
-        lines=LineFields(ordered_lines(body), may_respond=order.partner.line_responses),
+        lines=LineFields(ordered_lines(order.content), may_respond=order.partner.line_responses),
         order_version=order.version,
         formdata=values,
         meta={"csrf": csrf},
@@ -115,14 +113,12 @@ def page_context(order: PurchaseOrder, form: ResponseForm, *, opens_lines: bool 
     current = decisions.current_decision(order)
     blocker = decisions.response_blocker(order)
     since = _compared_version(order, form, last)
-    content = document(order.revisions[0])
     can_respond = access.can(Permission.RESPOND)
     return {
         "order": order,
         "list_query": opened_list(),
         "list_position": list_position(order),
         "form": form,
-        "document": content,
         "lines_page": _lines_page(),
         "message": message,
         "editor": line_editor(
@@ -135,9 +131,9 @@ def page_context(order: PurchaseOrder, form: ResponseForm, *, opens_lines: bool 
         "can_undo": can_respond and message is not None and message.is_undoable,
         "shows_form": can_respond and current is None and blocker is None,
         "blocker": presenters.blocker_sentence(order, blocker),
-        "changes": _changes_since(order, since, content),
+        "changes": _changes_since(order, since),
         "changes_since": since,
-        "checks": None if web.wants_fragment() else current_checks(order, content),
+        "checks": None if web.wants_fragment() else current_checks(order),
         "ended": order.status_changes[0] if order.status_changes else None,
         "comment_form": CommentForm(formdata=None),
         **team_context(order, messages),
@@ -176,6 +172,6 @@ def _compared_version(order: PurchaseOrder, form: ResponseForm, last: Decision |
     return next((version for version in candidates if version in versions[1:]), None)
 
 
-def _changes_since(order: PurchaseOrder, version: int | None, content: Document) -> Differences | None:
+def _changes_since(order: PurchaseOrder, version: int | None) -> Differences | None:
     old = next((revision for revision in order.revisions if revision.version == version), None)
-    return compare(document(old).message, content.message) if old else None
+    return compare(old.message, order.revisions[0].message) if old else None

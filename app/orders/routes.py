@@ -26,7 +26,6 @@ from app.orders.listing import (
     responded_order,
 )
 from app.orders.models import PurchaseOrder
-from app.orders.order_content import document
 from app.orders.order_data import order_data
 from app.orders.order_page import (
     ORDER,
@@ -131,7 +130,6 @@ def order_as_pdf(order_id: int) -> Response:
     messages = messages_of_order(web.db(), order.id)
     pdf_data = OrderPdf(
         order=order,
-        content=document(order.revisions[0]),
         decision=decisions.current_decision(order),
         message=messages[0] if messages else None,
         zone=web.zone(),
@@ -153,8 +151,7 @@ def dismiss_check(order_id: int) -> AnyResponse:
     if not form.validate():
         return _checks_page(order, form, status=422)
     entered = (form.kind.data, form.reference.data, form.version.data)
-    body = document(order.revisions[0]).sent
-    for check in checks.order_checks(web.db(), order, body):
+    for check in checks.order_checks(web.db(), order):
         if (check.kind.value, check.reference, str(order.version)) == entered:
             note = form.note.data or ""
             checks.dismiss(web.db(), order, check, note=note, by=access.current_person())
@@ -166,7 +163,7 @@ def dismiss_check(order_id: int) -> AnyResponse:
 
 def _checks_page(order: PurchaseOrder, form: DismissCheckForm | None, *, status: int = 200) -> Response:
     context = page_context(order, new_form(order))
-    view = current_checks(order, context["document"])
+    view = current_checks(order)
     return web.page(
         "orders/order.html",
         "orders/_checks.html",

@@ -21,7 +21,6 @@ from app.delivery.retry_policy import ACCEPTED_OUTCOMES, REFUSED_OUTCOMES
 from app.network.vocabulary import BuyerAction
 from app.orders.comparison import Differences, compare
 from app.orders.models import Comment, Decision, OrderView, PurchaseOrder, Revision, StatusChange
-from app.orders.order_content import document
 from app.orders.presence import list_views
 from app.orders.team import ASSIGNED_TO, NO_ASSIGNEE, comments_of
 
@@ -122,7 +121,7 @@ def _revisions(order: PurchaseOrder) -> Iterator[TimelineEvent]:
     if oldest_first:
         yield _revision(order, oldest_first[0], EventKind.RECEIVED)
     for old, new in pairwise(oldest_first):
-        changes = compare(document(old).message, document(new).message)
+        changes = compare(old.message, new.message)
         yield _revision(order, new, EventKind.EDITED, changes)
 
 

@@ -140,36 +140,3 @@ def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
     if not listed or any(value is None for value in listed):
         return None
     return sum((value for value in listed if value is not None), Decimal(0))
-
-
-LINE_SHOWN = frozenset(
-    {
-        "serialno",
-        "product_description",
-        "hsn_code",
-        "quantity",
-        "free_quantity",
-        "unit",
-        "unit_price",
-        "assessment_amount",
-        "gst_rate",
-        "total_item_value",
-    }
-)
-"""Fields of a line that have their own column in the table."""
-
-
-def line_extras(line: ItemLine) -> dict[str, Any]:
-    """The fields of a line that have no column in the table, by wire name, without empty and implied ones."""
-    extras = {name: value for name, value in line.wire().items() if value not in (None, "", [], {})}
-    shown = {ItemLine.model_fields[name].alias for name in LINE_SHOWN}
-    if extras.get("totalAmt") == extras.get("assessmentAmount"):
-        shown.add("totalAmt")
-    if extras.get("isService") == "N":
-        shown.add("isService")
-    taxes = extras.get("itemValueDetails")
-    if isinstance(taxes, list) and len(taxes) == len(line_taxes(line)):
-        shown.add("itemValueDetails")
-    if extras.get("rates") == [{"type": "GST", "value": line.gst_rate}]:
-        shown.add("rates")
-    return {name: value for name, value in extras.items() if name not in shown}

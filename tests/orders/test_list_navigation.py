@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from app.orders.models import PurchaseOrder, Revision
-from app.orders.order_content import document
 from tests.people import HTMX, Browser, fields_of
 
 OPEN = "answer=open"
@@ -184,7 +183,7 @@ def test_confirm_and_next_with_changed_line_shows_review(asha: Browser, arrive: 
     arrive(2)
     first, second = links(asha)
     order = session.get(PurchaseOrder, order_id(first))
-    line = document(session.query(Revision).filter_by(order_id=order.id).one()).sent.item_lists[0]
+    line = session.query(Revision).filter_by(order_id=order.id).one().message.purchase_order.item_lists[0]
     changed = {
         "lines-0-reference": line.order_line_reference or str(line.serialno),
         "lines-0-response": "CHANGED",
