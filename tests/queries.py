@@ -48,3 +48,20 @@ def run_both(
         session.commit()
     thread.join()
     return errors
+
+
+def run_together(*calls: Callable[[], Any]) -> list[Any]:
+    """Start the calls at the same time and return their results. Fails after half a minute."""
+    gate, results = threading.Barrier(len(calls)), [None] * len(calls)
+
+    def run(index: int, call: Callable[[], Any]) -> None:
+        gate.wait()
+        results[index] = call()
+
+    threads = [threading.Thread(target=run, args=arguments, daemon=True) for arguments in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+    return results

@@ -20,9 +20,11 @@ def person_by_username(session: Session, username: str) -> Person | None:
 
 
 def person_by_id(session: Session, person_id: int, *, lock: bool = False) -> Person | None:
-    """The person with this id; ``lock`` locks the row for a change."""
+    """The person with this id; ``lock`` reads the row again and locks it for a change."""
     query = select(Person).where(Person.id == person_id)
-    return session.scalar(query.with_for_update(of=Person, key_share=True) if lock else query)
+    if lock:
+        query = query.with_for_update(of=Person, key_share=True).execution_options(populate_existing=True)
+    return session.scalar(query)
 
 
 def all_people(session: Session) -> Sequence[Person]:

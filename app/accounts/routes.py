@@ -305,6 +305,9 @@ def change_password() -> Response:
         return _password_page(form, status=422)
     password_hash = hash_password(new)
     person = queries.person_by_id(web.db(), me.id, lock=True) or abort(404)
+    if person.password_hash != me.password_hash:  # changed meanwhile
+        form.current_password.errors = [presenters.INCORRECT_PASSWORD]
+        return _password_page(form, status=422)
     service.set_password(web.db(), person, password_hash, keep=access.current_session().id)
     mail_account_change(web.db(), person, AccountChange.PASSWORD)
     web.db().commit()
@@ -451,12 +454,15 @@ def _person_with_password(username: str, password: str, address: str | None = No
         throttle.check(reading, keys)
         person = queries.person_by_username(reading, username)
     with web.database().writing() as writing:
-        delayed = throttle.count_failure(writing, keys)
+        delayed = throttle.begin_attempt(writing, keys)
         writing.commit()
     is_correct = is_password(person.password_hash if person else None, password)
-    if person and person.active and is_correct:
-        throttle.clear_failures(web.db(), account, of_address)
-        return person
+    if person and is_correct:
+        # The password may have been changed, or the account deactivated, while the password was hashed.
+        locked = queries.person_by_id(web.db(), person.id, lock=True)
+        if locked and locked.active and locked.password_hash == person.password_hash:
+            throttle.clear_failures(web.db(), account, of_address)
+            return locked
     trail.record_failed_sign_in(web.db(), person.username if person else "", person.id if person else None)
     service.record_throttling(web.db(), person, delayed)
     web.db().commit()

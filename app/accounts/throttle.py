@@ -105,11 +105,19 @@ def seconds_left(session: Session, keys: Sequence[Key]) -> int:
     return max(0, math.ceil((blocked_until - now).total_seconds())) if blocked_until else 0
 
 
-def count_failure(session: Session, keys: Sequence[Key]) -> set[ThrottleKind]:
-    """Count a failure and set the next delay. Returns the kinds of which this one caused the first delay.
+def begin_attempt(session: Session, keys: Sequence[Key]) -> set[ThrottleKind]:
+    """Count an attempt as a failure, which the caller clears if it succeeds. Returns as ``count_failure``.
 
-    Sign-in counts before it checks and clears the count afterwards: parallel attempts cannot pass the limit.
+    Attempts are allowed one after the other, so that parallel ones cannot pass the limit.
+    Errors: TooManyAttempts if none is allowed now.
     """
+    advisory_lock(session, "throttle")
+    check(session, keys)
+    return count_failure(session, keys)
+
+
+def count_failure(session: Session, keys: Sequence[Key]) -> set[ThrottleKind]:
+    """Count a failure and set the next delay. Returns the kinds of which this one caused the first delay."""
     now, newly_delayed = clock.now(), set()
     advisory_lock(session, "throttle")
     session.execute(delete(Throttle).where(Throttle.last_failure_at < now - FORGET_AFTER))

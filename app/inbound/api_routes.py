@@ -118,8 +118,7 @@ def _too_many_keys(error: throttle.TooManyAttempts) -> Response:
 def _count_wrong_key(session: Session) -> None:
     """Count a wrong key of this address. Errors: TooManyAttempts if there were too many before it."""
     address = throttle.of_address(throttle.ThrottleKind.PARTNER_KEY, request.remote_addr)
-    throttle.check(session, [address])
-    if throttle.count_failure(session, [address]):
+    if throttle.begin_attempt(session, [address]):
         trail.record(session, AuditAction.THROTTLED, AuditObject.PARTNER, "", name="Inbound API")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from app.accounts.throttle import ThrottleKind
 from app.audit.models import AuditAction, AuditEntry
 from app.db import Database
 from tests.people import PASSWORD, Browser
+from tests.queries import run_together
 
 pytestmark = pytest.mark.usefixtures("fast_hashing")
 
@@ -41,6 +44,21 @@ def test_repeated_failures_are_delayed(anonymous: Browser, username: str) -> Non
     refused = anonymous.sign_in(username, PASSWORD)
     assert (refused.status_code, int(refused.headers["Retry-After"]) in range(1, 6)) == (429, True)
     assert "Too many failed attempts. Try again in" in refused.visible_text
+
+
+def test_parallel_failures_are_delayed(
+    browser_of: Callable[[str], Browser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = clock.now()
+    monkeypatch.setattr("app.accounts.throttle.clock.now", lambda: now)
+    browsers = [browser_of("anonymous") for _ in range(12)]
+    forms = [
+        {**browser.fill("/login", "/login"), "username": "asha", "password": "x"} for browser in browsers
+    ]
+    responses = run_together(
+        *(partial(browser.send, "/login", form) for browser, form in zip(browsers, forms, strict=True))
+    )
+    assert Counter(response.status_code for response in responses) == {422: 6, 429: 6}
 
 
 def test_delay_grows_up_to_its_limit(database: Database, move_clock: Any) -> None:

@@ -20,23 +20,7 @@ from app.inbound.models import Effect, InboundMessage
 from app.orders.decisions import AlreadyDecided, CannotRespond, StaleVersion
 from tests.buyer import Buyer, order_of, order_state, refusal
 from tests.inbound.conftest import finish
-
-
-def run_together(*calls: Callable[[], Any]) -> list[Any]:
-    """Start the calls at the same time and return their results. Fails after half a minute."""
-    gate, results = threading.Barrier(len(calls)), [None] * len(calls)
-
-    def run(index: int, call: Callable[[], Any]) -> None:
-        gate.wait()
-        results[index] = call()
-
-    threads = [threading.Thread(target=run, args=arguments, daemon=True) for arguments in enumerate(calls)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=30)
-        assert not thread.is_alive()
-    return results
+from tests.queries import run_together
 
 
 def buyers(app: Flask, bodies: list[Any], count: int) -> list[Buyer]:
