@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -21,8 +23,10 @@ from wtforms import (
 )
 from wtforms.validators import InputRequired, Length, Optional, Regexp, ValidationError
 
+from app.accounts.models import Person
 from app.accounts.passwords import PASSWORD_MAX
 from app.accounts.presenters import DENSITIES, ROLE_LABELS, THEMES
+from app.accounts.service import audit_fields
 from app.network.vocabulary import DEVICE_TAG_MAX, DeviceTag
 from app.ui.fields import choices, folded
 from app.ui.forms import FlaskForm
@@ -112,6 +116,7 @@ class PersonForm(FlaskForm):
     supplier_ids = TextAreaField("Other supplier B2B IDs", [Length(max=10_000)])
     is_new_supplier = BooleanField("These are new supplier IDs")
     active = BooleanField("Active", default=True)
+    version = HiddenField("Version")
 
     def __init__(self, *, suppliers: Mapping[str, str], **more: Any) -> None:
         """``suppliers`` are the names of the known suppliers by id."""
@@ -140,6 +145,11 @@ class PersonForm(FlaskForm):
         similar = get_close_matches(b2b_id, self._suppliers, n=1, cutoff=0.7)
         advice = f" Did you mean “{similar[0]}”?" if similar else ""
         return f"“{b2b_id[:60]}” is not a known supplier ID.{advice} If it is new, confirm it below."
+
+
+def version_of(person: Person) -> str:
+    """The version of an account, by which a form detects changes made since it was opened."""
+    return hashlib.sha256(json.dumps(audit_fields(person)).encode()).hexdigest()
 
 
 class NewPersonForm(PersonForm):

@@ -20,6 +20,10 @@ ROLE_LABELS = {
     Role.ADMIN: "Administrator",
 }
 
+CHANGED_MEANWHILE = (
+    "Someone else changed this user while you were editing. Not saved. "
+    "Open it again to see the changes, or save again to overwrite them."
+)
 PERSON_ERRORS = {
     PersonError.USERNAME_INVALID: "Use lowercase letters, numbers and . _ @ - in the username.",
     PersonError.USERNAME_TAKEN: "This username is already taken.",

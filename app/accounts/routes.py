@@ -18,6 +18,7 @@ from app.accounts.forms import (
     NewPersonForm,
     PasswordForm,
     PersonForm,
+    version_of,
 )
 from app.accounts.models import Person, Role, Supplier
 from app.accounts.passwords import hash_password, is_password, new_password, password_problem
@@ -167,6 +168,10 @@ def change_user(person_id: int) -> Response:
     form = PersonForm(suppliers=_suppliers())
     if not form.validate():
         return _user_page(person, form, status=422)
+    if form.version.data and form.version.data != version_of(person):
+        form.form_errors.append(presenters.CHANGED_MEANWHILE)
+        form.version.data = version_of(person)
+        return _user_page(person, form, status=409)
     old_address = person.mail_address
     try:
         service.update_person(
@@ -428,6 +433,7 @@ def _user_page(
             role=person.role.value,
             known_supplier_ids=sorted(person.supplier_ids),
             active=person.active,
+            version=version_of(person),
         )
     saved = "saved" in request.args
     return web.page(

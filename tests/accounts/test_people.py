@@ -57,6 +57,22 @@ def test_new_user_signs_in_with_the_password_shown_once(
     assert anonymous.get("/orders").status_code == 200
 
 
+def test_user_that_someone_else_changed_meanwhile_is_not_overwritten(
+    admin: Browser, session: Session
+) -> None:
+    url = f"/users/{load(session, 'asha').id}"
+    opened = {**admin.fill(url, url), "full_name": "Asha K."}
+    change(admin, session, "asha", active=None)
+    conflict = admin.send(url, opened)
+    assert conflict.status_code == 409
+    assert "Someone else changed this user" in conflict.visible_text
+    assert not load(session, "asha").active
+    shown = people.fields_of(conflict.one(f'form[action="{url}"]'))
+    assert (shown["full_name"], "active" in shown) == ("Asha K.", True)
+    assert admin.send(url, shown).status_code == 303
+    assert load(session, "asha").active
+
+
 def test_email_address_is_set_by_an_administrator(admin: Browser, session: Session) -> None:
     assert change(admin, session, "omar", mail_address="no address").status_code == 422
     assert change(admin, session, "omar", mail_address="omar@supplier.example").status_code == 303
