@@ -300,6 +300,12 @@ def arrive(
 
 
 @pytest.fixture
+def order_id(arrive: Callable[..., list[int]]) -> int:
+    """The first example order, just received."""
+    return arrive(1)[0]
+
+
+@pytest.fixture
 def deliver(database: Database) -> Callable[[], Counter[str]]:
     """Deliver all due webhooks, as ``flask deliver --once`` does."""
     return lambda: DeliveryWorker(database, senders=4).drain()
@@ -329,3 +335,9 @@ def confirm(database: Database) -> Callable[..., str]:
             return decision.message_id
 
     return confirm
+
+
+@pytest.fixture
+def message_id(confirm: Callable[..., str], order_id: int) -> str:
+    """A webhook that is queued: it confirms the first example order."""
+    return confirm(order_id)

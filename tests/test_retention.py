@@ -39,9 +39,14 @@ def whole(session: Session) -> tuple[list[Message], list[Attempt], list[InboundM
 
 
 def test_pruned_response_loses_its_content_and_keeps_its_row(
-    database: Database, session: Session, arrive: Any, confirm: Any, deliver: Any, move_clock: Any, meera: Any
+    database: Database,
+    session: Session,
+    order_id: int,
+    confirm: Any,
+    deliver: Any,
+    move_clock: Any,
+    meera: Any,
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id)
     deliver()
     move_clock(days=6)
@@ -76,10 +81,7 @@ def test_records_of_open_orders_are_not_pruned(
     assert message.body and all(inbound_message.body for inbound_message in inbound) and untouched
 
 
-def test_pruned_message_is_not_resent(
-    database: Database, session: Session, arrive: Any, confirm: Any
-) -> None:
-    message_id = confirm(arrive(1)[0])
+def test_pruned_message_is_not_resent(database: Database, session: Session, message_id: str) -> None:
     message = session.get(Message, message_id)
     assert message and resend_blocker(session, message) is None
     message.body, message.state = b"", MessageState.FAILED

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from flask import Flask
@@ -118,8 +117,7 @@ def test_role_may_open_exactly_the_permitted_routes(
             assert response.status_code == 403, (method, path)
 
 
-def test_post_without_csrf_token_is_refused(asha: Browser, arrive: Any) -> None:
-    (order_id,) = arrive(1)
+def test_post_without_csrf_token_is_refused(asha: Browser, order_id: int) -> None:
     response = asha.send(f"/orders/{order_id}/answer", {"supplier_response": "ACCEPT", "version": 1})
     assert response.status_code == 422
     assert "Nothing was saved" in response.visible_text

@@ -64,8 +64,7 @@ def test_invalid_account_is_refused(asha: Browser, fields: dict[str, str], error
     assert (response.status_code, error in response.visible_text) == (422, True)
 
 
-def test_times_are_shown_in_the_zone_of_the_reader(asha: Browser, arrive: Any) -> None:
-    (order_id,) = arrive(1)
+def test_times_are_shown_in_the_zone_of_the_reader(asha: Browser, order_id: int) -> None:
     assert ' IST"' in asha.get(f"/orders/{order_id}").text
     save(asha, time_zone="Asia/Tokyo")
     page = asha.get(f"/orders/{order_id}").text

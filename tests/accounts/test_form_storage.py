@@ -40,8 +40,7 @@ def enter_password(browser: Browser, location: str, **fields: str) -> Any:
 
 
 @pytest.fixture
-def order_id(arrive: Any) -> int:
-    (order_id,) = arrive(1)
+def order_id(order_id: int) -> int:
     return int(order_id)
 
 

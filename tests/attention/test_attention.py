@@ -160,11 +160,10 @@ def test_paused_partners_and_unmatched_messages_are_for_support_only(
     meera: Browser,
     database: Database,
     partner: Partner,
-    arrive: Any,
+    order_id: int,
     example_bodies: list[Any],
     confirm: Any,
 ) -> None:
-    (order_id,) = arrive(1)
     assert Buyer(app.test_client(), example_bodies).change_status(5).status_code == 409
     with database.writing() as writing:
         partner_service.pause(

@@ -82,8 +82,7 @@ def test_invalid_filter_is_ignored_with_a_notice(meera: Browser, many_entries: N
 
 
 @pytest.mark.sqlite
-def test_entry_links_to_its_object(meera: Browser, asha: Browser, arrive: Any, confirm: Any) -> None:
-    (order_id,) = arrive(1)
+def test_entry_links_to_its_object(meera: Browser, asha: Browser, order_id: int, confirm: Any) -> None:
     asha.respond(order_id)
     response = meera.get("/audit?action=answered")
     link = response.one("tbody .col-action a")

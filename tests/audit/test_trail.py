@@ -104,9 +104,8 @@ def test_response_and_undo_are_recorded_with_values(
 
 
 def test_refused_or_rolled_back_action_leaves_no_entry(
-    database: Database, asha: Browser, arrive: Any, entries: Trail
+    database: Database, asha: Browser, order_id: int, entries: Trail
 ) -> None:
-    (order_id,) = arrive(1)
     before = len(entries())
     assert asha.respond(order_id, "REJECT", remarks='"').status_code == 422
     with database.writing() as session:
@@ -117,8 +116,7 @@ def test_refused_or_rolled_back_action_leaves_no_entry(
 
 
 @pytest.mark.sqlite
-def test_repeated_response_is_recorded_once(asha: Browser, arrive: Any, entries: Trail) -> None:
-    (order_id,) = arrive(1)
+def test_repeated_response_is_recorded_once(asha: Browser, order_id: int, entries: Trail) -> None:
     url = f"/orders/{order_id}/answer"
     fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
     assert [asha.send(url, fields).status_code for _ in range(2)] == [303, 303]
@@ -127,9 +125,8 @@ def test_repeated_response_is_recorded_once(asha: Browser, arrive: Any, entries:
 
 @pytest.mark.sqlite
 def test_resend_is_recorded_with_its_reason(
-    database: Database, ravi: Browser, arrive: Any, confirm: Any, entries: Trail
+    database: Database, ravi: Browser, message_id: str, entries: Trail
 ) -> None:
-    message_id = confirm(arrive(1)[0])
     url = f"/webhooks/{message_id}"
     with database.writing() as session:
         message = session.get(Message, message_id)
@@ -175,7 +172,7 @@ def test_pause_and_resume_are_recorded(ravi: Browser, partner: Partner, entries:
 def test_cancellation_by_the_buyer_is_recorded(
     app: Flask,
     database: Database,
-    arrive: Any,
+    order_id: int,
     confirm: Any,
     session: Session,
     example_bodies: list[Any],
@@ -185,7 +182,6 @@ def test_cancellation_by_the_buyer_is_recorded(
     sending: bool,
     delivery: str,
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id)
     if sending:
         with database.writing() as writing:
@@ -213,15 +209,8 @@ def test_cancellation_by_the_buyer_is_recorded(
 
 @pytest.mark.sqlite
 def test_resend_in_progress_is_not_recorded_as_canceled(
-    app: Flask,
-    database: Database,
-    arrive: Any,
-    confirm: Any,
-    deliver: Any,
-    example_bodies: list[Any],
-    entries: Trail,
+    app: Flask, database: Database, message_id: str, deliver: Any, example_bodies: list[Any], entries: Trail
 ) -> None:
-    message_id = confirm(arrive(1)[0])
     deliver()
     with database.writing() as writing:
         message = writing.get_one(Message, message_id)
@@ -242,9 +231,8 @@ def assert_delivery(session: Session, order_id: int, delivery: str) -> None:
 
 @pytest.mark.sqlite
 def test_repeatedly_interrupted_webhook_is_recorded(
-    database: Database, arrive: Any, confirm: Any, session: Session, entries: Trail
+    database: Database, order_id: int, confirm: Any, session: Session, entries: Trail
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id)
     before = len(entries())
     at = clock.now()

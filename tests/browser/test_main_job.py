@@ -45,12 +45,11 @@ def test_failed_response_is_retried_and_resent_by_support(
     page: Page,
     site: str,
     sign_in: Callable[[str], None],
-    arrive: Any,
+    order_id: int,
     network: Any,
     partner: Partner,
     database: Database,
 ) -> None:
-    (order_id,) = arrive(1)
     with database.writing() as session:
         # The automatic retry is delayed, so that Ravi's resend comes first.
         session.merge(partner).retry_schedule = [3600]

@@ -12,9 +12,8 @@ from playwright.sync_api import Page, expect
 
 
 @pytest.fixture
-def form(page: Page, site: str, sign_in: Callable[[str], None], arrive: Any) -> Page:
+def form(page: Page, site: str, sign_in: Callable[[str], None], order_id: int) -> Page:
     """The response form of an order, opened by Asha."""
-    (order_id,) = arrive(1)
     sign_in("asha")
     page.goto(f"{site}/orders/{order_id}/answer")
     return page

@@ -229,9 +229,8 @@ def copy_to_other_partner(session: Session, message_id: str, **changes: Any) -> 
 
 
 def test_earliest_time_of_several_partners_counts(
-    arrive: Any, confirm: Any, database: Database, partner: Partner
+    message_id: str, database: Database, partner: Partner
 ) -> None:
-    message_id = confirm(arrive(1)[0])
     now = clock.now()
     with database.writing() as session:
         copy_to_other_partner(session, message_id, next_at=now + timedelta(minutes=3))
@@ -242,9 +241,8 @@ def test_earliest_time_of_several_partners_counts(
 
 @pytest.mark.sqlite
 def test_time_of_a_partner_that_is_not_due_is_kept_beside_a_claim(
-    arrive: Any, confirm: Any, database: Database, partner: Partner
+    message_id: str, database: Database, partner: Partner
 ) -> None:
-    message_id = confirm(arrive(1)[0])
     soon = clock.now() + timedelta(seconds=5)
     with database.writing() as session:
         copy_to_other_partner(session, message_id, next_at=soon)
@@ -271,9 +269,8 @@ def test_partner_with_the_fewest_messages_in_flight_comes_first(
 
 @pytest.mark.sqlite
 def test_claimed_message_has_all_settings_of_its_partner(
-    arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
+    order_id: int, confirm: Any, database: Database, session: Session, partner: Partner
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id)
     now = clock.now()
     set_partner(

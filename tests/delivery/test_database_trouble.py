@@ -55,9 +55,8 @@ def test_several_workers_send_each_message_once(
 
 
 def test_worker_without_notifications_polls(
-    arrive: Any, confirm: Any, database: Database, session: Session, network: Any, monkeypatch: Any
+    order_id: int, confirm: Any, database: Database, session: Session, network: Any, monkeypatch: Any
 ) -> None:
-    (order_id,) = arrive(1)
     monkeypatch.setattr("app.delivery.service.notify", lambda *_: None)
     monkeypatch.setattr(wakeup._DataVersion, "changed", lambda _: False)
     with running_worker(database):

@@ -116,9 +116,8 @@ def test_suspended_worker_loses_its_lease_and_still_records_its_attempt(
 
 
 def test_claim_with_unknown_commit_is_sent_once_after_its_lease(
-    arrive: Any, confirm: Any, database: Database, session: Session, network: Any, monkeypatch: Any
+    message_id: str, database: Database, session: Session, network: Any, monkeypatch: Any
 ) -> None:
-    message_id = confirm(arrive(1)[0])
     claim, fails = worker.claim, iter([True])
 
     def claim_and_fail(session: Session, *arguments: Any, **options: Any) -> Any:

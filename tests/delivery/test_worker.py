@@ -32,9 +32,8 @@ from tests.delivery.workers import running_worker
 
 
 def test_confirmation_reaches_the_partner_byte_for_byte(
-    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any
+    order_id: int, confirm: Any, deliver: Any, session: Session, network: Any
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id, remarks="Will ship on 4 December")
     assert deliver() == {"delivered": 1}
 
@@ -54,9 +53,8 @@ def test_confirmation_reaches_the_partner_byte_for_byte(
 
 
 def test_attempt_keeps_request_and_response_without_secrets(
-    arrive: Any, confirm: Any, deliver: Any, session: Session
+    message_id: str, deliver: Any, session: Session
 ) -> None:
-    message_id = confirm(arrive(1)[0])
     deliver()
     (attempt,) = message_of(session, message_id).attempts
     assert (attempt.number, attempt.trigger, attempt.status, attempt.outcome) == (
@@ -73,9 +71,8 @@ def test_attempt_keeps_request_and_response_without_secrets(
 
 
 def test_attempt_is_committed_before_the_request(
-    arrive: Any, confirm: Any, database: Database, session: Session
+    message_id: str, database: Database, session: Session
 ) -> None:
-    message_id = confirm(arrive(1)[0])
     with database.writing() as other:
         claim(other, 1, clock.now())
         other.commit()
@@ -198,9 +195,8 @@ def test_failed_resend_restores_the_previous_state(
 
 @pytest.mark.parametrize("state", [MessageState.DELIVERED, MessageState.SENDING, MessageState.CANCELED])
 def test_resend_of_delivered_sending_or_canceled_message_is_rejected(
-    arrive: Any, confirm: Any, database: Database, state: MessageState
+    message_id: str, database: Database, state: MessageState
 ) -> None:
-    message_id = confirm(arrive(1)[0])
     with database.writing() as other:
         other.execute(update(Message).where(Message.id == message_id).values(state=state))
         with pytest.raises(delivery_service.CannotResend):
@@ -296,15 +292,8 @@ def test_gone_partner_is_paused(
 
 
 def test_message_of_a_lost_worker_is_sent_again_with_the_same_id(
-    arrive: Any,
-    confirm: Any,
-    deliver: Any,
-    database: Database,
-    session: Session,
-    network: Any,
-    move_clock: Any,
+    message_id: str, deliver: Any, database: Database, session: Session, network: Any, move_clock: Any
 ) -> None:
-    message_id = confirm(arrive(1)[0])
     with database.writing() as lost:
         claim(lost, 1, clock.now())
         lost.commit()
@@ -337,9 +326,8 @@ def test_expired_message_that_another_worker_has_locked_is_skipped(
 
 
 def test_repeatedly_interrupted_message_fails(
-    arrive: Any, confirm: Any, database: Database, session: Session, move_clock: Any
+    message_id: str, database: Database, session: Session, move_clock: Any
 ) -> None:
-    message_id = confirm(arrive(1)[0])
     for _ in range(INTERRUPTIONS_MAX):
         with database.writing() as lost:
             assert claim(lost, 1, clock.now()).messages
@@ -390,9 +378,8 @@ def test_concurrency_limit_of_a_partner_is_not_exceeded(
 
 
 def test_running_worker_wakes_immediately_and_stops_cleanly(
-    arrive: Any, confirm: Any, database: Database, session: Session, network: Any
+    order_id: int, confirm: Any, database: Database, session: Session, network: Any
 ) -> None:
-    (order_id,) = arrive(1)
     stop = threading.Event()
     deliverer = DeliveryWorker(database, senders=2)
     running = threading.Thread(target=deliverer.run, args=(stop,))
@@ -519,9 +506,8 @@ def test_reply_that_the_database_rejects_loses_only_its_own_texts(
 
 
 def test_delivery_reported_without_a_lease_is_not_sent_again(
-    arrive: Any, confirm: Any, database: Database, move_clock: Any
+    message_id: str, database: Database, move_clock: Any
 ) -> None:
-    message_id = confirm(arrive(1)[0])
     with database.writing() as writing:
         (late,) = claim(writing, 1, clock.now()).messages
         writing.commit()
@@ -559,9 +545,8 @@ def test_delivery_reported_without_a_lease_is_not_sent_again(
 
 
 def test_canceled_resend_of_a_delivered_message_stays_delivered(
-    arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session
+    order_id: int, confirm: Any, deliver: Any, database: Database, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id)
     deliver()
     with database.writing() as writing:

@@ -34,9 +34,14 @@ def pack_of(response: Any) -> dict[str, bytes]:
 
 
 def test_pack_has_every_message_byte_for_byte(
-    meera: Browser, asha: Browser, arrive: Any, network: Any, deliver: Any, move_clock: Any, session: Session
+    meera: Browser,
+    asha: Browser,
+    order_id: int,
+    network: Any,
+    deliver: Any,
+    move_clock: Any,
+    session: Session,
 ) -> None:
-    (order_id,) = arrive(1)
     network.behave("fail", times=1)
     asha.respond(order_id, remarks="On the 5th")
     deliver()
@@ -66,8 +71,7 @@ def test_pack_has_every_message_byte_for_byte(
     assert [event["what"] for event in json.loads(pack["timeline.json"])][:1] == ["received"]
 
 
-def test_checksums_are_correct_and_cover_every_file(meera: Browser, asha: Browser, arrive: Any) -> None:
-    (order_id,) = arrive(1)
+def test_checksums_are_correct_and_cover_every_file(meera: Browser, asha: Browser, order_id: int) -> None:
     asha.respond(order_id)
     pack = pack_of(meera.get(f"/orders/{order_id}/evidence.zip"))
     sums = dict(reversed(line.split("  ", 1)) for line in pack.pop("SHA256SUMS").decode().splitlines())
@@ -77,9 +81,8 @@ def test_checksums_are_correct_and_cover_every_file(meera: Browser, asha: Browse
 
 
 def test_summary_has_no_active_content_or_secrets(
-    meera: Browser, database: Database, arrive: Any, confirm: Any
+    meera: Browser, database: Database, order_id: int, confirm: Any
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id, remarks="</pre><script>alert(1)</script>")
     hostile = "<img src=x onerror=alert(1)>../../x\u202e"
     with database.writing() as session:
@@ -125,8 +128,7 @@ def test_summary_has_no_active_content_or_secrets(
     assert all(not name.startswith(("/", "..")) and "\\" not in name for name in pack)
 
 
-def test_pruned_body_is_reported(meera: Browser, database: Database, arrive: Any, confirm: Any) -> None:
-    (order_id,) = arrive(1)
+def test_pruned_body_is_reported(meera: Browser, database: Database, order_id: int, confirm: Any) -> None:
     message_id = confirm(order_id)
     with database.writing() as session:
         message = session.get_one(Message, message_id)
@@ -137,16 +139,14 @@ def test_pruned_body_is_reported(meera: Browser, database: Database, arrive: Any
     assert "no longer stored" in pack["index.html"].decode()
 
 
-def test_order_without_a_response_has_a_pack(meera: Browser, arrive: Any) -> None:
-    (order_id,) = arrive(1)
+def test_order_without_a_response_has_a_pack(meera: Browser, order_id: int) -> None:
     pack = pack_of(meera.get(f"/orders/{order_id}/evidence.zip"))
     assert not any(name.startswith("sent/") for name in pack)
 
 
 def test_response_before_an_edit_is_attributed_to_its_version(
-    app: Any, meera: Browser, asha: Browser, arrive: Any, example_bodies: list[Any]
+    app: Any, meera: Browser, asha: Browser, order_id: int, example_bodies: list[Any]
 ) -> None:
-    (order_id,) = arrive(1)
     url = f"/orders/{order_id}/evidence.zip"
     assert "<dd>Open</dd>" in pack_of(meera.get(url))["index.html"].decode()
     asha.respond(order_id)
@@ -159,9 +159,8 @@ def test_response_before_an_edit_is_attributed_to_its_version(
 
 
 def test_pack_is_audited_and_requires_the_export_permission(
-    meera: Browser, asha: Browser, ravi: Browser, arrive: Any, session: Session
+    meera: Browser, asha: Browser, ravi: Browser, order_id: int, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     url = f"/orders/{order_id}/evidence.zip"
     assert url in meera.get(f"/orders/{order_id}").get_data(as_text=True)
     assert url not in ravi.get(f"/orders/{order_id}").get_data(as_text=True)

@@ -28,9 +28,8 @@ def buyers(app: Flask, bodies: list[Any], count: int) -> list[Buyer]:
 
 
 def test_parallel_equal_edits_make_one_revision(
-    app: Flask, arrive: Any, example_bodies: list[Any], session: Session
+    app: Flask, order_id: int, example_bodies: list[Any], session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     responses = run_together(*(buyer.edit for buyer in buyers(app, example_bodies, 6)))
     assert {response.status_code for response in responses} == {200}
     assert len({response.data for response in responses}) == 1
@@ -41,9 +40,8 @@ def test_parallel_equal_edits_make_one_revision(
 
 
 def test_parallel_different_edits_conflict(
-    app: Flask, arrive: Any, example_bodies: list[Any], session: Session
+    app: Flask, order_id: int, example_bodies: list[Any], session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     first, second = buyers(app, example_bodies, 2)
     responses = run_together(lambda: first.edit(subject="One"), lambda: second.edit(subject="Two"))
     assert sorted(response.status_code for response in responses) == [200, 409]
@@ -52,9 +50,8 @@ def test_parallel_different_edits_conflict(
 
 
 def test_parallel_edit_and_cancellation_first_wins(
-    app: Flask, arrive: Any, example_bodies: list[Any], session: Session
+    app: Flask, order_id: int, example_bodies: list[Any], session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     first, second = buyers(app, example_bodies, 2)
     responses = run_together(first.edit, second.change_status)
     results = {refusal(response)[:2] for response in responses}

@@ -80,8 +80,7 @@ def test_empty_log_shows_an_explanation(ravi: Browser) -> None:
 
 
 @pytest.mark.sqlite
-def test_message_shows_request_response_and_order(meera: Browser, buyer: Buyer, arrive: Any) -> None:
-    (order_id,) = arrive(1)
+def test_message_shows_request_response_and_order(meera: Browser, buyer: Buyer, order_id: int) -> None:
     edit = buyer.edit()
     for _ in range(2):
         buyer.edit()
@@ -98,8 +97,7 @@ def test_message_shows_request_response_and_order(meera: Browser, buyer: Buyer, 
 
 
 @pytest.mark.sqlite
-def test_error_shows_sentence_code_and_field(ravi: Browser, buyer: Buyer, arrive: Any) -> None:
-    (order_id,) = arrive(1)
+def test_error_shows_sentence_code_and_field(ravi: Browser, buyer: Buyer, order_id: int) -> None:
     page = ravi.get(page_of(buyer.edit(current=7)))
     notice = page.one("#message > .notice").get_text(" ")
     assert "Rejected" in notice

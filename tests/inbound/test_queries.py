@@ -209,7 +209,6 @@ def test_only_support_reprocesses_with_a_reason(
     assert send(ravi, "x", "/inbound/in_nothing/apply").status_code == 404
 
 
-def test_rejected_message_is_linked_to_its_order(buyer: Buyer, arrive: Any, session: Session) -> None:
-    (order_id,) = arrive(1)
+def test_rejected_message_is_linked_to_its_order(buyer: Buyer, order_id: int, session: Session) -> None:
     stale = inbound_of(session, buyer.edit(current=7))
     assert (stale.effect, stale.order_id) == (Effect.REJECTED, order_id)

@@ -120,8 +120,7 @@ def test_applied_or_empty_message_cannot_be_reprocessed(
     assert inbound_of(session, empty).reprocessed_at is None
 
 
-def test_conflict_stays_a_conflict(buyer: Buyer, arrive: Any, database: Database, session: Session) -> None:
-    (order_id,) = arrive(1)
+def test_conflict_stays_a_conflict(buyer: Buyer, order_id: int, database: Database, session: Session) -> None:
     buyer.edit()
     other = buyer.edit(subject="Something else")
     row = again(database, other)
@@ -130,9 +129,8 @@ def test_conflict_stays_a_conflict(buyer: Buyer, arrive: Any, database: Database
 
 
 def test_invalid_message_is_rejected_again_until_the_reader_is_fixed(
-    buyer: Buyer, arrive: Any, database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
+    buyer: Buyer, order_id: int, database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (order_id,) = arrive(1)
     body = buyer.edit_body()
     del body["additionalInfos"]
     wrong = buyer.post("req-edit", body)

@@ -18,9 +18,8 @@ from tests.buyer import Buyer, inbound_of, message_of, order_of, order_state, re
 
 
 def test_edit_adds_a_version_and_keeps_the_old_one(
-    buyer: Buyer, arrive: Any, session: Session, move_clock: Any
+    buyer: Buyer, order_id: int, session: Session, move_clock: Any
 ) -> None:
-    (order_id,) = arrive(1)
     first = order_of(session, order_id)
     move_clock(hours=3)
     response = buyer.edit(subject="Project material (moved)", deliveryDate="2027-02-01")
@@ -55,9 +54,8 @@ def test_edit_adds_a_version_and_keeps_the_old_one(
     ],
 )
 def test_edit_of_another_version_is_rejected(
-    buyer: Buyer, arrive: Any, session: Session, current: int, new: int, field: str
+    buyer: Buyer, order_id: int, session: Session, current: int, new: int, field: str
 ) -> None:
-    (order_id,) = arrive(1)
     response = buyer.edit(current=current, new=new)
     assert refusal(response) == (409, "PO_STALE_VERSION", f"purchaseOrder.objectVersion.{field}")
     assert response.get_json()["response_code"] == 1
@@ -81,16 +79,14 @@ def test_edit_before_its_order_is_unmatched_until_sent_again(
     assert order_state(session, order_id) == ("CREATED", 2, "none", "none")
 
 
-def test_edit_cannot_change_buyer_or_supplier(buyer: Buyer, arrive: Any, session: Session) -> None:
-    (order_id,) = arrive(1)
+def test_edit_cannot_change_buyer_or_supplier(buyer: Buyer, order_id: int, session: Session) -> None:
     body = buyer.edit_body()
     body["b2bIds"]["supplierB2BId"] = "SUPPB2B0002@bbps"
     assert refusal(buyer.post("req-edit", body)) == (422, "PO_FIELD_INVALID", "b2bIds.supplierB2BId")
     assert order_state(session, order_id) == ("CREATED", 1, "none", "none")
 
 
-def test_repeated_edit_gets_the_same_response(buyer: Buyer, arrive: Any, session: Session) -> None:
-    (order_id,) = arrive(1)
+def test_repeated_edit_gets_the_same_response(buyer: Buyer, order_id: int, session: Session) -> None:
     first = buyer.edit()
     assert buyer.edit(current=2, subject="And again").status_code == 200
     again = buyer.edit()
@@ -99,9 +95,8 @@ def test_repeated_edit_gets_the_same_response(buyer: Buyer, arrive: Any, session
 
 
 def test_different_edit_to_the_same_version_is_a_conflict(
-    buyer: Buyer, arrive: Any, session: Session
+    buyer: Buyer, order_id: int, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     buyer.edit()
     other = buyer.edit(subject="Something else")
     assert refusal(other) == (409, "PO_CONFLICT", "purchaseOrder.objectId")
@@ -111,9 +106,8 @@ def test_different_edit_to_the_same_version_is_a_conflict(
 
 
 def test_edit_reopens_a_confirmed_order(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, move_clock: Any
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session, move_clock: Any
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id, remarks="Will ship on Friday")
     deliver_with("ok")
     assert order_state(session, order_id) == ("ACCEPTED", 1, "ACCEPT", "delivered")
@@ -133,9 +127,8 @@ def test_edit_reopens_a_confirmed_order(
 
 
 def test_edit_cancels_a_queued_response(
-    buyer: Buyer, arrive: Any, confirm: Any, session: Session, deliver: Any
+    buyer: Buyer, order_id: int, confirm: Any, session: Session, deliver: Any
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id)
     buyer.edit()
     message = message_of(session, message_id)
@@ -147,9 +140,8 @@ def test_edit_cancels_a_queued_response(
 
 
 def test_canceled_response_after_unclear_attempt_may_have_been_received(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id)
     deliver_with("timeout")
     buyer.edit()
@@ -162,7 +154,7 @@ def test_canceled_response_after_unclear_attempt_may_have_been_received(
 )
 def test_response_in_progress_during_edit_counts_only_if_delivered(
     buyer: Buyer,
-    arrive: Any,
+    order_id: int,
     confirm: Any,
     claim_one: Any,
     end_attempt: Any,
@@ -170,7 +162,6 @@ def test_response_in_progress_during_edit_counts_only_if_delivered(
     how: str,
     state: str,
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id)
     sending = claim_one()
     buyer.edit()
@@ -208,9 +199,8 @@ def test_delivered_rejection_is_final(
 @pytest.mark.sqlite
 @pytest.mark.parametrize(("action", "status"), [("CANCEL", "CANCELLED"), ("CLOSE", "CLOSED")])
 def test_ended_order_cannot_be_edited(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, action: str, status: str
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session, action: str, status: str
 ) -> None:
-    (order_id,) = arrive(1)
     confirm(order_id)
     deliver_with("ok")
     assert buyer.change_status(action=action).status_code == 200
@@ -219,9 +209,8 @@ def test_ended_order_cannot_be_edited(
 
 
 def test_edit_after_return_reopens_the_order(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     confirm(order_id, "RETURN", "Please lower the price")
     deliver_with("ok")
     assert order_state(session, order_id) == ("RETURNED", 1, "RETURN", "delivered")
@@ -229,8 +218,9 @@ def test_edit_after_return_reopens_the_order(
     assert order_state(session, order_id) == ("CREATED", 2, "changed", "delivered")
 
 
-def test_edit_with_outdated_or_unknown_status_is_applied(buyer: Buyer, arrive: Any, session: Session) -> None:
-    (order_id,) = arrive(1)
+def test_edit_with_outdated_or_unknown_status_is_applied(
+    buyer: Buyer, order_id: int, session: Session
+) -> None:
     outdated = {"currentStatus": "ACCEPTED", "newStatus": "ACCEPTED"}
     assert buyer.edit(poStatusTransition=outdated).status_code == 200
     assert order_state(session, order_id)[0] == "CREATED"
@@ -240,9 +230,8 @@ def test_edit_with_outdated_or_unknown_status_is_applied(buyer: Buyer, arrive: A
 
 
 def test_response_to_an_old_version_is_refused(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any
 ) -> None:
-    (order_id,) = arrive(1)
     buyer.edit()
     with pytest.raises(StaleVersion):
         confirm(order_id, version=1)
@@ -253,9 +242,8 @@ def test_response_to_an_old_version_is_refused(
 
 
 def test_refused_response_to_an_old_version_cannot_be_resent(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id)
     deliver_with("refuse")
     message = message_of(session, message_id)

@@ -18,9 +18,8 @@ OTHER_KEY = "the-key-of-another-network"
 
 
 def test_canceled_order_keeps_remarks_and_takes_no_response(
-    buyer: Buyer, arrive: Any, confirm: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Any, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     response = buyer.change_status(remarks="Requirement withdrawn")
     assert refusal(response) == (200, "", "")
     assert response.get_json()["payload"]["poStatus"]["buyerAction"] == "CANCEL"
@@ -34,9 +33,8 @@ def test_canceled_order_keeps_remarks_and_takes_no_response(
 
 
 def test_cancellation_cancels_a_queued_response(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Any, deliver: Any, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id)
     assert buyer.change_status().status_code == 200
     message = message_of(session, message_id)
@@ -53,7 +51,7 @@ def test_cancellation_cancels_a_queued_response(
 )
 def test_delivery_after_cancellation_keeps_the_order_canceled(
     buyer: Buyer,
-    arrive: Any,
+    order_id: int,
     confirm: Any,
     claim_one: Any,
     end_attempt: Any,
@@ -61,7 +59,6 @@ def test_delivery_after_cancellation_keeps_the_order_canceled(
     how: str,
     delivery: str,
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id)
     sending = claim_one()
     assert buyer.change_status().status_code == 200
@@ -71,9 +68,8 @@ def test_delivery_after_cancellation_keeps_the_order_canceled(
 
 
 def test_order_closes_only_after_delivery(
-    buyer: Buyer, arrive: Any, confirm: Any, claim_one: Any, end_attempt: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Any, claim_one: Any, end_attempt: Any, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     confirm(order_id)
     sending = claim_one()
     early = buyer.change_status(action="CLOSE", remarks="All received")
@@ -101,15 +97,8 @@ FORBIDDEN = [
 @pytest.mark.sqlite
 @pytest.mark.parametrize(("before", "action"), FORBIDDEN)
 def test_forbidden_transition_changes_nothing(
-    buyer: Buyer,
-    arrive: Any,
-    confirm: Any,
-    deliver_with: Any,
-    session: Session,
-    before: str,
-    action: str,
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session, before: str, action: str
 ) -> None:
-    (order_id,) = arrive(1)
     if before in ("REJECT", "RETURN"):
         confirm(order_id, before, "For a reason")
         deliver_with("ok")
@@ -127,9 +116,8 @@ def test_forbidden_transition_changes_nothing(
 
 @pytest.mark.parametrize("before", ["none", "ACCEPT", "RETURN"])
 def test_allowed_transition_cancels_the_order(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, before: str
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session, before: str
 ) -> None:
-    (order_id,) = arrive(1)
     if before != "none":
         confirm(order_id, before, "For a reason")
         deliver_with("ok")
@@ -149,9 +137,8 @@ def test_allowed_transition_cancels_the_order(
     ],
 )
 def test_invalid_status_change_is_rejected(
-    buyer: Buyer, arrive: Any, session: Session, words: Any, refused: Any
+    buyer: Buyer, order_id: int, session: Session, words: Any, refused: Any
 ) -> None:
-    (order_id,) = arrive(1)
     assert refusal(buyer.change_status(**words)) == refused
     assert order_state(session, order_id) == ("CREATED", 1, "none", "none")
     assert not order_of(session, order_id).status_changes
@@ -163,8 +150,7 @@ def test_status_change_of_unknown_order_is_unmatched(buyer: Buyer, session: Sess
     assert inbound_of(session, response).effect is Effect.UNMATCHED
 
 
-def test_repeated_cancellation_is_applied_once(buyer: Buyer, arrive: Any, session: Session) -> None:
-    (order_id,) = arrive(1)
+def test_repeated_cancellation_is_applied_once(buyer: Buyer, order_id: int, session: Session) -> None:
     first, again = buyer.change_status(), buyer.change_status()
     assert (again.status_code, again.data) == (200, first.data)
     assert refusal(buyer.change_status(remarks="Another reason"))[:2] == (409, "PO_CONFLICT")
@@ -172,8 +158,7 @@ def test_repeated_cancellation_is_applied_once(buyer: Buyer, arrive: Any, sessio
     assert change.remarks == "Requirement withdrawn"
 
 
-def test_cancellation_of_an_old_version_after_edit(buyer: Buyer, arrive: Any, session: Session) -> None:
-    (order_id,) = arrive(1)
+def test_cancellation_of_an_old_version_after_edit(buyer: Buyer, order_id: int, session: Session) -> None:
     buyer.edit()
     assert refusal(buyer.change_status(version=1))[:2] == (409, "PO_STALE_VERSION")
     assert order_state(session, order_id)[0] == "CREATED"
@@ -182,9 +167,8 @@ def test_cancellation_of_an_old_version_after_edit(buyer: Buyer, arrive: Any, se
 
 
 def test_order_of_another_partner_is_not_changed(
-    buyer: Buyer, arrive: Any, session: Session, database: Any, app: Any
+    buyer: Buyer, order_id: int, session: Session, database: Any, app: Any
 ) -> None:
-    (order_id,) = arrive(1)
     with database.writing() as other:
         partner_service.add(other, "Another", base_url="http://127.0.0.1:9", inbound_key=OTHER_KEY)
         other.commit()

@@ -22,9 +22,8 @@ from tests.people import Browser
 
 
 def test_late_success_confirms_a_delivery(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id)
     deliver_with("ok")
     before = message_of(session, message_id)
@@ -40,9 +39,8 @@ def test_late_success_confirms_a_delivery(
 
 
 def test_late_failure_reopens_the_order(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id)
     deliver_with("ok")
     req_msg_id = message_of(session, message_id).req_msg_id
@@ -63,9 +61,8 @@ def test_late_failure_reopens_the_order(
 
 
 def test_result_without_id_matches_the_newest_response(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     older = confirm(order_id)
     deliver_with("refuse")
     newer = confirm(order_id, remarks="Confirmed again")
@@ -76,9 +73,8 @@ def test_result_without_id_matches_the_newest_response(
 
 
 def test_result_with_id_matches_an_older_response(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     older = confirm(order_id)
     deliver_with("refuse")
     newer = confirm(order_id, remarks="Confirmed again")
@@ -90,9 +86,8 @@ def test_result_with_id_matches_an_older_response(
 
 
 def test_result_does_not_match_unsent_or_different_response(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     nothing = buyer.send_result()
     assert refusal(nothing) == (409, "PO_UNKNOWN_OBJECT", "poConfirmation.objectId")
     assert (inbound_of(session, nothing).effect, inbound_of(session, nothing).order_id) == (
@@ -121,7 +116,7 @@ def test_result_of_unknown_order_is_unmatched(buyer: Buyer, session: Session) ->
 @pytest.mark.parametrize("how", ["ok", "refuse", "timeout"])
 def test_result_before_the_attempt_is_recorded_wins(
     buyer: Buyer,
-    arrive: Any,
+    order_id: int,
     confirm: Any,
     claim_one: Any,
     end_attempt: Any,
@@ -129,7 +124,6 @@ def test_result_before_the_attempt_is_recorded_wins(
     result: str,
     how: str,
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id)
     sending = claim_one()
     assert buyer.send_result(result=result, req_msg_id=f"REQ-{message_id}").status_code == 200
@@ -152,14 +146,13 @@ def send_again(database: Database, message_id: str) -> None:
 
 def test_result_during_an_attempt_blocks_a_second_attempt(
     buyer: Buyer,
-    arrive: Any,
+    order_id: int,
     confirm: Any,
     claim_one: Any,
     end_attempt: Any,
     database: Database,
     session: Session,
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id)
     sending = claim_one()
     assert buyer.send_result(req_msg_id=f"REQ-{message_id}").status_code == 200
@@ -173,15 +166,8 @@ def test_result_during_an_attempt_blocks_a_second_attempt(
 
 
 def test_webhook_with_late_result_can_be_resent_after_its_lease(
-    buyer: Buyer,
-    arrive: Any,
-    confirm: Any,
-    claim_one: Any,
-    database: Database,
-    move_clock: Any,
-    ravi: Browser,
+    buyer: Buyer, message_id: str, claim_one: Any, database: Database, move_clock: Any, ravi: Browser
 ) -> None:
-    message_id = confirm(arrive(1)[0])
     claim_one()
     assert buyer.send_result(req_msg_id=f"REQ-{message_id}").status_code == 200
     assert "In progress" in ravi.get(f"/webhooks/{message_id}").visible_text
@@ -194,14 +180,13 @@ def test_webhook_with_late_result_can_be_resent_after_its_lease(
 
 def test_new_response_waits_for_the_attempt_in_progress(
     buyer: Buyer,
-    arrive: Any,
+    order_id: int,
     confirm: Any,
     claim_one: Any,
     database: Database,
     session: Session,
     move_clock: Any,
 ) -> None:
-    (order_id,) = arrive(1)
     first = confirm(order_id)
     claim_one()
     assert buyer.send_result(result="FAILURE", req_msg_id=f"REQ-{first}").status_code == 200
@@ -217,7 +202,7 @@ def test_new_response_waits_for_the_attempt_in_progress(
 @pytest.mark.parametrize("how", ["timeout", "refuse", "500"])
 def test_late_success_ends_a_failed_delivery(
     buyer: Buyer,
-    arrive: Any,
+    order_id: int,
     confirm: Any,
     deliver_with: Any,
     deliver: Any,
@@ -225,7 +210,6 @@ def test_late_success_ends_a_failed_delivery(
     move_clock: Any,
     how: str,
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id)
     deliver_with(how)
     assert buyer.send_result().status_code == 200
@@ -239,14 +223,13 @@ def test_late_success_ends_a_failed_delivery(
 
 def test_late_failure_stops_retries(
     buyer: Buyer,
-    arrive: Any,
+    order_id: int,
     confirm: Any,
     deliver_with: Any,
     deliver: Any,
     session: Session,
     move_clock: Any,
 ) -> None:
-    (order_id,) = arrive(1)
     confirm(order_id)
     deliver_with("timeout")
     assert buyer.send_result(result="FAILURE").status_code == 200
@@ -256,9 +239,8 @@ def test_late_failure_stops_retries(
 
 
 def test_late_failure_after_edit_keeps_the_new_version(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     confirm(order_id)
     deliver_with("ok")
     buyer.edit()
@@ -269,9 +251,8 @@ def test_late_failure_after_edit_keeps_the_new_version(
 @pytest.mark.sqlite
 @pytest.mark.parametrize(("action", "status"), [("CANCEL", "CANCELLED"), ("CLOSE", "CLOSED")])
 def test_late_failure_after_end_keeps_the_order_ended(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, action: str, status: str
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session, action: str, status: str
 ) -> None:
-    (order_id,) = arrive(1)
     confirm(order_id)
     deliver_with("ok")
     buyer.change_status(action=action)
@@ -282,9 +263,8 @@ def test_late_failure_after_end_keeps_the_order_ended(
 @pytest.mark.sqlite
 @pytest.mark.parametrize(("result", "delivery"), [("SUCCESS", "delivered"), ("FAILURE", "cancelled")])
 def test_result_of_a_canceled_response_after_an_attempt(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, result: str, delivery: str
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session, result: str, delivery: str
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id)
     deliver_with("timeout")
     buyer.edit()
@@ -296,9 +276,8 @@ def test_result_of_a_canceled_response_after_an_attempt(
 
 @pytest.mark.parametrize(("result", "delivery"), [("SUCCESS", "delivered"), ("FAILURE", "cancelled")])
 def test_result_during_cancellation(
-    buyer: Buyer, arrive: Any, confirm: Any, claim_one: Any, session: Session, result: str, delivery: str
+    buyer: Buyer, order_id: int, confirm: Any, claim_one: Any, session: Session, result: str, delivery: str
 ) -> None:
-    (order_id,) = arrive(1)
     confirm(order_id)
     claim_one()
     buyer.change_status()
@@ -307,9 +286,8 @@ def test_result_during_cancellation(
 
 
 def test_repeated_result_is_applied_once_and_opposite_is_a_conflict(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id)
     deliver_with("ok")
     ours = f"REQ-{message_id}"
@@ -323,9 +301,8 @@ def test_repeated_result_is_applied_once_and_opposite_is_a_conflict(
 
 
 def test_opposite_result_in_another_message_is_a_conflict(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id)
     deliver_with("ok")
     first = buyer.send_result(result="FAILURE", req_msg_id=f"REQ-{message_id}")
@@ -337,9 +314,8 @@ def test_opposite_result_in_another_message_is_a_conflict(
 
 
 def test_unclear_result_is_rejected_and_does_not_block(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id)
     deliver_with("ok")
     ours = f"REQ-{message_id}"
@@ -353,9 +329,8 @@ def test_unclear_result_is_rejected_and_does_not_block(
 
 
 def test_confirmed_delivery_takes_no_second_response(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any
 ) -> None:
-    (order_id,) = arrive(1)
     confirm(order_id)
     deliver_with("timeout")
     buyer.send_result()

@@ -140,9 +140,8 @@ def test_inbox_selects_only_orders_that_need_response(
 
 @pytest.mark.sqlite
 def test_refused_response_can_be_selected_again(
-    asha: Browser, arrive: Any, network: Any, deliver: Any
+    asha: Browser, order_id: int, network: Any, deliver: Any
 ) -> None:
-    (order_id,) = arrive(1)
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
     asha.respond(order_id)
     deliver()
@@ -172,8 +171,7 @@ def test_invalid_own_remark_is_shown_at_its_order(asha: Browser, arrive: Any, se
 
 
 @pytest.mark.sqlite
-def test_check_keeps_own_remarks_and_records_nothing(asha: Browser, arrive: Any, session: Session) -> None:
-    (order_id,) = arrive(1)
+def test_check_keeps_own_remarks_and_records_nothing(asha: Browser, order_id: int, session: Session) -> None:
     fields = {
         "order_ids": [order_id],
         "supplier_response": "REJECT",
@@ -308,8 +306,7 @@ def test_undo_after_sending_is_refused(asha: Browser, arrive: Any, move_clock: A
 
 @pytest.mark.sqlite
 @pytest.mark.usefixtures("grace")
-def test_undo_does_not_touch_a_later_response(asha: Browser, arrive: Any, session: Session) -> None:
-    (order_id,) = arrive(1)
+def test_undo_does_not_touch_a_later_response(asha: Browser, order_id: int, session: Session) -> None:
     result = respond_to_all(asha, [order_id])
     undo(asha, result)
     asha.respond(order_id, "REJECT", "No capacity")

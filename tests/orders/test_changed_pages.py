@@ -27,9 +27,8 @@ def edited_body(buyer: Buyer, **fields: Any) -> dict[str, Any]:
 
 
 def test_changed_order_has_a_banner_with_the_changes(
-    buyer: Buyer, arrive: Any, asha: Browser, meera: Browser, deliver_with: Any
+    buyer: Buyer, order_id: int, asha: Browser, meera: Browser, deliver_with: Any
 ) -> None:
-    order_id = arrive(1)[0]
     asha.respond(order_id)
     deliver_with("ok")
     body = buyer.edit_body(0, deliveryDate="2027-01-15")
@@ -45,8 +44,7 @@ def test_changed_order_has_a_banner_with_the_changes(
     assert "The response to version 1" in theirs
 
 
-def test_banner_says_that_an_unsent_response_was_canceled(buyer: Buyer, arrive: Any, asha: Browser) -> None:
-    order_id = arrive(1)[0]
+def test_banner_says_that_an_unsent_response_was_canceled(buyer: Buyer, order_id: int, asha: Browser) -> None:
     asha.respond(order_id, "REJECT", "No capacity")
     buyer.edit()
     banner = asha.get(f"/orders/{order_id}").one(".page-header + .notice").get_text(" ", strip=True)
@@ -54,8 +52,9 @@ def test_banner_says_that_an_unsent_response_was_canceled(buyer: Buyer, arrive: 
     assert "was canceled before it was delivered" in banner
 
 
-def test_document_of_many_lines_has_pages_and_every_change(buyer: Buyer, arrive: Any, asha: Browser) -> None:
-    order_id = arrive(1)[0]
+def test_document_of_many_lines_has_pages_and_every_change(
+    buyer: Buyer, order_id: int, asha: Browser
+) -> None:
     body = buyer.edit_body(0)
     line = body["purchaseOrder"]["itemLists"][0]
     body["purchaseOrder"]["itemLists"] = [
@@ -112,8 +111,9 @@ def test_unchanged_order_has_no_marks(arrive: Any, asha: Browser) -> None:
     assert "compare with" not in page.visible_text
 
 
-def test_document_can_be_compared_with_any_earlier_version(buyer: Buyer, arrive: Any, asha: Browser) -> None:
-    order_id = arrive(1)[0]
+def test_document_can_be_compared_with_any_earlier_version(
+    buyer: Buyer, order_id: int, asha: Browser
+) -> None:
     buyer.edit(deliveryDate="2027-01-15")
     buyer.edit(current=2, deliveryDate="2027-01-15", subject="Moved")
     page = asha.get(f"/orders/{order_id}")
@@ -127,8 +127,7 @@ def test_document_can_be_compared_with_any_earlier_version(buyer: Buyer, arrive:
         assert asha.get(f"/orders/{order_id}?since={value}").status_code == 200
 
 
-def test_stale_form_shows_changes_and_keeps_all_input(buyer: Buyer, arrive: Any, asha: Browser) -> None:
-    order_id = arrive(1)[0]
+def test_stale_form_shows_changes_and_keeps_all_input(buyer: Buyer, order_id: int, asha: Browser) -> None:
     url = f"/orders/{order_id}/answer"
     fields = asha.fill(url, url)
     buyer.edit(deliveryDate="2027-01-15")
@@ -171,9 +170,8 @@ def test_canceled_order_shows_the_buyers_remarks_and_no_form(
 
 
 def test_activity_lists_all_events_newest_first(
-    buyer: Buyer, arrive: Any, asha: Browser, deliver_with: Any, move_clock: Any
+    buyer: Buyer, order_id: int, asha: Browser, deliver_with: Any, move_clock: Any
 ) -> None:
-    order_id = arrive(1)[0]
     move_clock(minutes=1)
     asha.respond(order_id)
     move_clock(minutes=1)
@@ -194,9 +192,8 @@ def test_activity_lists_all_events_newest_first(
 
 
 def test_late_refusal_names_its_incoming_message(
-    buyer: Buyer, arrive: Any, asha: Browser, confirm: Any, deliver_with: Any
+    buyer: Buyer, order_id: int, asha: Browser, confirm: Any, deliver_with: Any
 ) -> None:
-    order_id = arrive(1)[0]
     message_id = confirm(order_id)
     deliver_with("ok")
     late = buyer.send_result(result="FAILURE", req_msg_id=f"REQ-{message_id}")
@@ -208,8 +205,7 @@ def test_late_refusal_names_its_incoming_message(
     assert "Refused by the partner" in asha.get(f"/orders/{order_id}").one("#timeline").get_text()
 
 
-def test_document_status_follows_the_delivery(arrive: Any, asha: Browser, deliver_with: Any) -> None:
-    order_id = arrive(1)[0]
+def test_document_status_follows_the_delivery(order_id: int, asha: Browser, deliver_with: Any) -> None:
     asha.respond(order_id)
     assert asha.get(f"/orders/{order_id}").one("#document #order-status").get_text() == "Open"
     deliver_with("ok")

@@ -34,9 +34,8 @@ def sent_body(session: Session) -> Any:
     ],
 )
 def test_response_creates_one_decision_and_one_webhook(
-    asha: Browser, arrive: Any, session: Session, response: str, remarks: str, status: str
+    asha: Browser, order_id: int, session: Session, response: str, remarks: str, status: str
 ) -> None:
-    (order_id,) = arrive(1)
     page = asha.respond(order_id, response, remarks)
     assert (page.status_code, page.location) == (303, f"/orders/{order_id}")
     order = order_of(session, order_id)
@@ -54,8 +53,7 @@ def test_response_creates_one_decision_and_one_webhook(
 
 
 @pytest.mark.sqlite
-def test_response_with_htmx_returns_a_fragment(asha: Browser, arrive: Any) -> None:
-    (order_id,) = arrive(1)
+def test_response_with_htmx_returns_a_fragment(asha: Browser, order_id: int) -> None:
     url = f"/orders/{order_id}/answer"
     fields = asha.fill(url, url)
     response = asha.send(url, fields, headers=HTMX)
@@ -67,8 +65,7 @@ def test_response_with_htmx_returns_a_fragment(asha: Browser, arrive: Any) -> No
 
 
 @pytest.mark.sqlite
-def test_form_default_is_a_confirmation_with_its_remark(asha: Browser, arrive: Any) -> None:
-    (order_id,) = arrive(1)
+def test_form_default_is_a_confirmation_with_its_remark(asha: Browser, order_id: int) -> None:
     url = f"/orders/{order_id}/answer"
     fields = asha.fill(url, url)
     assert fields["supplier_response"] == "ACCEPT"
@@ -79,9 +76,8 @@ def test_form_default_is_a_confirmation_with_its_remark(asha: Browser, arrive: A
 
 @pytest.mark.sqlite
 def test_additional_information_is_sent_without_empty_rows(
-    asha: Browser, arrive: Any, session: Session
+    asha: Browser, order_id: int, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     asha.respond(
         order_id,
         supplier_order_number="SO-88",
@@ -106,9 +102,8 @@ def test_additional_information_is_sent_without_empty_rows(
 
 @pytest.mark.sqlite
 def test_line_breaks_in_remarks_become_one_space_before_counting(
-    asha: Browser, arrive: Any, session: Session
+    asha: Browser, order_id: int, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     assert asha.respond(order_id, remarks="x" * 49 + "\r\n" + "y" * 50).status_code == 303
     remarks = sent_body(session)["poConfirmation"]["supplierRemarks"]
     assert remarks == "x" * 49 + " " + "y" * 50
@@ -116,9 +111,8 @@ def test_line_breaks_in_remarks_become_one_space_before_counting(
 
 @pytest.mark.sqlite
 def test_invalid_form_returns_errors_and_keeps_all_input(
-    subtests: pytest.Subtests, asha: Browser, arrive: Any, session: Session
+    subtests: pytest.Subtests, asha: Browser, order_id: int, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     for wrong in (
         {"supplier_remarks": ""},
         {"supplier_remarks": "x" * 101},
@@ -155,8 +149,7 @@ def test_invalid_form_returns_errors_and_keeps_all_input(
 
 
 @pytest.mark.sqlite
-def test_response_without_a_version_is_rejected(asha: Browser, arrive: Any, session: Session) -> None:
-    (order_id,) = arrive(1)
+def test_response_without_a_version_is_rejected(asha: Browser, order_id: int, session: Session) -> None:
     url = f"/orders/{order_id}/answer"
     fields = asha.fill(url, url)
     del fields["version"]
@@ -165,9 +158,8 @@ def test_response_without_a_version_is_rejected(asha: Browser, arrive: Any, sess
 
 
 def test_identical_response_again_creates_no_second_webhook(
-    asha: Browser, arrive: Any, session: Session, deliver: Any
+    asha: Browser, order_id: int, session: Session, deliver: Any
 ) -> None:
-    (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
     fields = asha.fill(url, url)
     assert asha.send(url, fields).status_code == 303
@@ -192,9 +184,8 @@ def test_different_response_is_a_conflict_that_names_the_first_responder(
 
 
 def test_ten_simultaneous_submits_record_one_response(
-    app: Flask, browser_of: Callable[[str], Browser], arrive: Any, session: Session
+    app: Flask, browser_of: Callable[[str], Browser], order_id: int, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
     browsers = [browser_of("asha") for _ in range(10)]
     forms = [browser.fill(url, url) for browser in browsers]
@@ -213,8 +204,9 @@ def test_ten_simultaneous_submits_record_one_response(
 
 
 @pytest.mark.sqlite
-def test_preview_equals_sent_bytes_and_records_nothing(asha: Browser, arrive: Any, session: Session) -> None:
-    (order_id,) = arrive(1)
+def test_preview_equals_sent_bytes_and_records_nothing(
+    asha: Browser, order_id: int, session: Session
+) -> None:
     url = f"/orders/{order_id}/answer"
     fields = {**asha.fill(url, url), "supplier_remarks": "Will ship <soon> & well"}
     by_post = asha.send(f"{url}/preview", fields)
@@ -230,9 +222,8 @@ def test_preview_equals_sent_bytes_and_records_nothing(asha: Browser, arrive: An
 
 @pytest.mark.sqlite
 def test_review_shows_the_response_and_its_submit_records_it(
-    asha: Browser, arrive: Any, session: Session
+    asha: Browser, order_id: int, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
     fields = {**asha.fill(url, url), "supplier_response": "REJECT", "supplier_remarks": "No capacity"}
     fields |= {"additional_infos-0-name": "next slot", "additional_infos-0-value": "January"}
@@ -248,8 +239,7 @@ def test_review_shows_the_response_and_its_submit_records_it(
 
 
 @pytest.mark.sqlite
-def test_review_of_invalid_input_returns_the_form_with_errors(asha: Browser, arrive: Any) -> None:
-    (order_id,) = arrive(1)
+def test_review_of_invalid_input_returns_the_form_with_errors(asha: Browser, order_id: int) -> None:
     url = f"/orders/{order_id}/answer"
     typed = {"supplier_remarks": "", "supplier_order_number": "SO-1"}
     fields = {**asha.fill(url, url), **typed}
@@ -282,9 +272,8 @@ def test_review_of_invalid_input_returns_the_form_with_errors(asha: Browser, arr
     ],
 )
 def test_preview_of_incomplete_input_names_what_is_missing(
-    asha: Browser, arrive: Any, fields: dict[str, str], sentence: str
+    asha: Browser, order_id: int, fields: dict[str, str], sentence: str
 ) -> None:
-    (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
     filled = asha.fill(url, url)
     shown = asha.send(f"{url}/preview", {**filled, **fields}, headers=HTMX)
@@ -297,9 +286,8 @@ def test_preview_of_incomplete_input_names_what_is_missing(
 
 @pytest.mark.sqlite
 def test_preview_of_a_changed_order_says_so(
-    asha: Browser, omar: Browser, arrive: Any, session: Session
+    asha: Browser, omar: Browser, order_id: int, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
     filled = asha.fill(url, url)
     set_order(session, order_id, version=2)
@@ -313,9 +301,8 @@ def test_preview_of_a_changed_order_says_so(
 
 
 def test_order_takes_a_response_again_after_a_refusal(
-    asha: Browser, arrive: Any, deliver: Any, session: Session, network: Any
+    asha: Browser, order_id: int, deliver: Any, session: Session, network: Any
 ) -> None:
-    (order_id,) = arrive(1)
     network.behave("refuse", times=1)
     asha.respond(order_id, remarks="Confirmed with wishes")
     deliver()
@@ -329,9 +316,8 @@ def test_order_takes_a_response_again_after_a_refusal(
 
 @pytest.mark.sqlite
 def test_order_with_unknown_status_is_shown_without_a_form(
-    asha: Browser, arrive: Any, session: Session
+    asha: Browser, order_id: int, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     set_order(session, order_id, status="ON_HOLD")
     page = asha.get(f"/orders/{order_id}")
     assert "ON_HOLD" in page.visible_text
@@ -349,9 +335,8 @@ def test_order_with_unknown_status_is_shown_without_a_form(
 
 @pytest.mark.sqlite
 def test_return_is_offered_only_if_the_partner_supports_it(
-    asha: Browser, arrive: Any, database: Database, session: Session
+    asha: Browser, order_id: int, database: Database, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     assert not asha.get(f"/orders/{order_id}").page.select("input[value=RETURN]")
     with database.writing() as other:
         other.execute(update(Partner).values(accepts_return=True))
@@ -361,16 +346,14 @@ def test_return_is_offered_only_if_the_partner_supports_it(
 
 
 @pytest.mark.sqlite
-def test_manager_sees_the_order_without_a_form(meera: Browser, arrive: Any) -> None:
-    (order_id,) = arrive(1)
+def test_manager_sees_the_order_without_a_form(meera: Browser, order_id: int) -> None:
     page = meera.get(f"/orders/{order_id}")
     assert page.status_code == 200
     assert not page.page.select("[name=supplier_response]")
 
 
 @pytest.mark.sqlite
-def test_order_of_another_supplier_is_not_found(omar: Browser, arrive: Any) -> None:
-    (order_id,) = arrive(1)
+def test_order_of_another_supplier_is_not_found(omar: Browser, order_id: int) -> None:
     for path in ("", "/answer", "/delivery", ".json"):
         assert omar.get(f"/orders/{order_id}{path}").status_code == 404
     assert omar.get("/orders/99999999999999999999999").status_code == 404
@@ -399,9 +382,8 @@ EDITED_RESPONSE = {
     ],
 )
 def test_form_after_a_refusal_has_the_refused_response_and_the_field_error(
-    asha: Browser, arrive: Any, deliver: Any, network: Any, path: str, describes: str
+    asha: Browser, order_id: int, deliver: Any, network: Any, path: str, describes: str
 ) -> None:
-    (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
     network.behave("refuse", times=1, error_cd="BPR012", error_field=path)
     asha.respond(order_id, "REJECT", "Price differs", **EDITED_RESPONSE)
@@ -417,9 +399,8 @@ def test_form_after_a_refusal_has_the_refused_response_and_the_field_error(
 
 @pytest.mark.sqlite
 def test_form_after_undo_has_the_undone_response_but_not_for_a_new_version(
-    asha: Browser, arrive: Any, session: Session
+    asha: Browser, order_id: int, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     url = f"/orders/{order_id}/answer"
     asha.respond(order_id, remarks="Will ship", promised_date="2026-12-04")
     session.execute(update(Message).values(state="cancelled", next_at=None))
@@ -443,8 +424,7 @@ def test_open_form_polls_the_response_of_a_colleague(asha: Browser, omar: Browse
 
 
 @pytest.mark.sqlite
-def test_open_form_polls_the_change_of_the_buyer(asha: Browser, arrive: Any, session: Session) -> None:
-    (order_id,) = arrive(1)
+def test_open_form_polls_the_change_of_the_buyer(asha: Browser, order_id: int, session: Session) -> None:
     updates = asha.get(f"/orders/{order_id}/answer").one("#form-updates")["data-hx-get"]
     set_order(session, order_id, version=2)
     assert "now version 2" in asha.get(updates).visible_text

@@ -133,10 +133,8 @@ def test_order_moves_between_filters_after_a_response(
 
 @pytest.mark.sqlite
 def test_list_says_queued_until_an_attempt_has_failed(
-    asha: Browser, confirm: Any, arrive: Any, deliver: Any, network: Any
+    asha: Browser, confirm: Any, order_id: int, deliver: Any, network: Any
 ) -> None:
-    (order_id,) = arrive(1)
-
     def words() -> list[str]:
         cells = asha.get("/orders").page.select("tbody td")
         return " ".join(cell.get_text(" ") for cell in cells).split()
@@ -217,8 +215,9 @@ def test_empty_inbox_and_empty_search_have_different_texts(asha: Browser, arrive
 
 
 @pytest.mark.sqlite
-def test_order_page_shows_every_received_field(asha: Browser, arrive: Any, example_bodies: list[Any]) -> None:
-    order_id = arrive(1)[0]
+def test_order_page_shows_every_received_field(
+    asha: Browser, order_id: int, example_bodies: list[Any]
+) -> None:
     words = asha.get(f"/orders/{order_id}").visible_text
     sent = example_bodies[0]["purchaseOrder"]
     for text in (
@@ -238,8 +237,7 @@ def test_order_page_shows_every_received_field(asha: Browser, arrive: Any, examp
         assert text in words, text
 
 
-def test_order_json_has_its_revisions_as_received(asha: Browser, arrive: Any) -> None:
-    order_id = arrive(1)[0]
+def test_order_json_has_its_revisions_as_received(asha: Browser, order_id: int) -> None:
     data = asha.get(f"/orders/{order_id}.json").get_json()
     assert (data["version"], data["status"], data["answer"], data["delivery"]) == (
         1,
@@ -260,8 +258,7 @@ def test_home_counts_the_queues(asha: Browser, arrive: Any, move_clock: Any) -> 
 
 
 @pytest.mark.sqlite
-def test_needs_response_is_the_same_in_sql_and_python(arrive: Any, database: Database) -> None:
-    (order_id,) = arrive(1)
+def test_needs_response_is_the_same_in_sql_and_python(order_id: int, database: Database) -> None:
     with database.writing() as writing:
         order = writing.get_one(PurchaseOrder, order_id)
         for order.status, order.response, order.delivery in itertools.product(

@@ -41,8 +41,9 @@ def test_order_without_response_is_a_purchase_order(asha: Browser, arrive: Any) 
     assert pdf.metadata and pdf.metadata.title == "Purchase order MAL/2611/45007"
 
 
-def test_log_has_nothing_of_a_document(asha: Browser, arrive: Any, caplog: pytest.LogCaptureFixture) -> None:
-    (order_id,) = arrive(1)
+def test_log_has_nothing_of_a_document(
+    asha: Browser, order_id: int, caplog: pytest.LogCaptureFixture
+) -> None:
     asha.get(f"/orders/{order_id}.pdf")
     assert {record.name for record in caplog.records} == {"app.request"}
 

@@ -180,8 +180,7 @@ def test_search_finds_text_that_looks_the_same(receive: Receive, asha: Browser) 
 
 
 @pytest.mark.sqlite
-def test_tabs_in_a_response_become_spaces(asha: Browser, arrive: Any, session: Session) -> None:
-    (order_id,) = arrive(1)
+def test_tabs_in_a_response_become_spaces(asha: Browser, order_id: int, session: Session) -> None:
     custom = {"additional_infos-0-name": "note\tfor", "additional_infos-0-value": "dock\r\n\t5"}
     response = asha.respond(order_id, "REJECT", "Short by\t100\t200 pcs", **custom)
     assert response.status_code == 303
@@ -192,8 +191,7 @@ def test_tabs_in_a_response_become_spaces(asha: Browser, arrive: Any, session: S
 
 
 @pytest.mark.sqlite
-def test_invisible_remarks_are_empty(asha: Browser, arrive: Any) -> None:
-    (order_id,) = arrive(1)
+def test_invisible_remarks_are_empty(asha: Browser, order_id: int) -> None:
     response = asha.respond(order_id, remarks="\u200b\u3164")
     assert response.status_code == 422
     assert "Enter a remark." in response.visible_text

@@ -36,9 +36,8 @@ FULL = DecisionInput(
 
 
 @pytest.fixture
-def order(arrive: Any, database: Database) -> Any:
+def order(order_id: int, database: Database) -> Any:
     """A received order, locked in a session that the test may write to."""
-    (order_id,) = arrive(1)
     with database.writing() as session:
         order = order_for_update(session, None, order_id)
         assert order

@@ -229,8 +229,7 @@ def test_unknown_and_foreign_orders_have_the_same_error(
     assert count_rows(session, Decision) == 0
 
 
-def test_same_order_twice_is_an_error(asha: Browser, arrive: Any, upload: Any, session: Session) -> None:
-    (order_id,) = arrive(1)
+def test_same_order_twice_is_an_error(asha: Browser, order_id: int, upload: Any, session: Session) -> None:
     rows = [HEADER, [order_id, 1, "", "Confirm"], [order_id, 1, "", "Reject", "No capacity"]]
     plan = upload(csv_file(rows))
     assert "Row 3, Order ID: Row 2 has the same order." in plan.visible_text
@@ -338,8 +337,7 @@ def test_upload_above_the_limit_is_refused_by_its_length(asha: Browser) -> None:
     assert asha.post("/orders/answers/upload", data=data).status_code == 413
 
 
-def test_hostile_cell_is_no_500(subtests: pytest.Subtests, asha: Browser, arrive: Any, upload: Any) -> None:
-    (order_id,) = arrive(1)
+def test_hostile_cell_is_no_500(subtests: pytest.Subtests, asha: Browser, order_id: int, upload: Any) -> None:
     for value in (
         "_x0000_",
         "_xD800_",

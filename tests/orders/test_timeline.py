@@ -33,7 +33,7 @@ def timeline_rows(session: Session, order_id: int) -> list[tuple[str, str, str]]
 
 def test_timeline_of_a_complete_order_is_in_order(
     buyer: Buyer,
-    arrive: Any,
+    order_id: int,
     confirm: Any,
     deliver_with: Any,
     session: Session,
@@ -41,7 +41,6 @@ def test_timeline_of_a_complete_order_is_in_order(
     asha: Any,
     pages: Any,
 ) -> None:
-    (order_id,) = arrive(1)
     move_clock(minutes=1)
     asha.get(f"/orders/{order_id}")
     move_clock(minutes=1)
@@ -94,9 +93,8 @@ def test_timeline_of_a_complete_order_is_in_order(
 
 @pytest.mark.sqlite
 def test_timeline_has_a_canceled_response_with_its_reason(
-    buyer: Buyer, arrive: Any, confirm: Any, session: Session, move_clock: Any
+    buyer: Buyer, order_id: int, confirm: Any, session: Session, move_clock: Any
 ) -> None:
-    (order_id,) = arrive(1)
     confirm(order_id)
     move_clock(minutes=1)
     buyer.change_status()
@@ -107,7 +105,7 @@ def test_timeline_has_a_canceled_response_with_its_reason(
 
 @pytest.mark.sqlite
 def test_timeline_has_refusal_resend_and_current_attempt(
-    arrive: Any,
+    order_id: int,
     confirm: Any,
     deliver_with: Any,
     claim_one: Any,
@@ -116,7 +114,6 @@ def test_timeline_has_refusal_resend_and_current_attempt(
     session: Session,
     move_clock: Any,
 ) -> None:
-    (order_id,) = arrive(1)
     message_id = confirm(order_id, "REJECT", "Not in our range")
     deliver_with("refuse")
     move_clock(minutes=1)
@@ -143,9 +140,8 @@ def test_timeline_has_refusal_resend_and_current_attempt(
 
 @pytest.mark.sqlite
 def test_timeline_has_failure_and_closed_order(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, move_clock: Any
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session, move_clock: Any
 ) -> None:
-    (order_id,) = arrive(1)
     confirm(order_id)
     for _ in range(10):
         deliver_with("500")
@@ -159,9 +155,15 @@ def test_timeline_has_failure_and_closed_order(
 
 
 def test_first_view_of_each_version_by_a_responder_is_recorded(
-    buyer: Buyer, arrive: Any, session: Session, asha: Any, meera: Any, ravi: Any, move_clock: Any, pages: Any
+    buyer: Buyer,
+    order_id: int,
+    session: Session,
+    asha: Any,
+    meera: Any,
+    ravi: Any,
+    move_clock: Any,
+    pages: Any,
 ) -> None:
-    (order_id,) = arrive(1)
     for browser in (asha, meera, ravi, asha):
         move_clock(minutes=1)
         assert browser.get(f"/orders/{order_id}").status_code == 200
@@ -180,7 +182,7 @@ def test_first_view_of_each_version_by_a_responder_is_recorded(
 
 
 def test_view_in_two_tabs_at_once_is_recorded_once(
-    arrive: Any,
+    order_id: int,
     session: Session,
     asha: Any,
     pages: Any,
@@ -188,7 +190,6 @@ def test_view_in_two_tabs_at_once_is_recorded_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The second tab does not see the record of the first, and logs no error."""
-    (order_id,) = arrive(1)
     monkeypatch.setattr("app.orders.presence.has_viewed", lambda *_: False)
     assert [asha.get(f"/orders/{order_id}").status_code for _ in range(2)] == [200, 200]
     assert count_rows(session, OrderView) == 1
@@ -210,9 +211,8 @@ def test_order_page_works_if_the_view_cannot_be_recorded(
 
 @pytest.mark.sqlite
 def test_changed_order_page_has_changes_since_the_response(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, asha: Any, pages: list[dict[str, Any]]
+    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, asha: Any, pages: list[dict[str, Any]]
 ) -> None:
-    (order_id,) = arrive(1)
     asha.get(f"/orders/{order_id}")
     assert (pages[-1]["changes"], pages[-1]["changes_since"]) == (None, None)
     confirm(order_id)
@@ -231,9 +231,8 @@ def test_changed_order_page_has_changes_since_the_response(
 
 @pytest.mark.sqlite
 def test_changed_order_page_without_a_response_has_changes_of_the_last_edit(
-    buyer: Buyer, arrive: Any, asha: Any, pages: list[dict[str, Any]]
+    buyer: Buyer, order_id: int, asha: Any, pages: list[dict[str, Any]]
 ) -> None:
-    (order_id,) = arrive(1)
     buyer.edit(deliveryDate="2027-01-15")
     buyer.edit(current=2, deliveryDate="2027-01-15", subject="Moved")
     asha.get(f"/orders/{order_id}")
@@ -242,9 +241,8 @@ def test_changed_order_page_without_a_response_has_changes_of_the_last_edit(
 
 @pytest.mark.sqlite
 def test_stale_form_has_changes_since_it_was_opened_and_keeps_input(
-    buyer: Buyer, arrive: Any, asha: Any, pages: list[dict[str, Any]]
+    buyer: Buyer, order_id: int, asha: Any, pages: list[dict[str, Any]]
 ) -> None:
-    (order_id,) = arrive(1)
     asha.get(f"/orders/{order_id}/answer")
     buyer.edit(deliveryDate="2027-01-15")
     buyer.edit(current=2, deliveryDate="2027-01-15", subject="Moved")
@@ -269,9 +267,8 @@ def test_stale_form_has_changes_since_it_was_opened_and_keeps_input(
 
 
 def test_order_json_has_its_final_state(
-    buyer: Buyer, arrive: Any, asha: Any, pages: list[dict[str, Any]]
+    buyer: Buyer, order_id: int, asha: Any, pages: list[dict[str, Any]]
 ) -> None:
-    (order_id,) = arrive(1)
     buyer.change_status(remarks="Requirement withdrawn")
     asha.get(f"/orders/{order_id}")
     assert pages[-1]["ended"].remarks == "Requirement withdrawn"

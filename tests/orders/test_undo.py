@@ -37,9 +37,8 @@ def test_response_is_sent_after_grace_time(asha: Browser, arrive: Any, deliver: 
 
 
 def test_undo_cancels_webhook_and_reopens_order(
-    asha: Browser, arrive: Any, deliver: Any, move_clock: Any, session: Session, network: Any
+    asha: Browser, order_id: int, deliver: Any, move_clock: Any, session: Session, network: Any
 ) -> None:
-    (order_id,) = arrive(1)
     asha.respond(order_id)
     assert undo(asha, order_id).status_code == 303
     move_clock(seconds=60)
@@ -54,8 +53,7 @@ def test_undo_cancels_webhook_and_reopens_order(
     assert deliver() == {"delivered": 1}
 
 
-def test_undo_after_sending_is_refused(asha: Browser, arrive: Any, deliver: Any, move_clock: Any) -> None:
-    (order_id,) = arrive(1)
+def test_undo_after_sending_is_refused(asha: Browser, order_id: int, deliver: Any, move_clock: Any) -> None:
     asha.respond(order_id)
     action = f"/orders/{order_id}/answer/undo"
     fields = asha.fill(f"/orders/{order_id}", action)
@@ -82,8 +80,7 @@ def test_without_grace_time_webhook_is_sent_at_once_and_undo_is_not_offered(
 
 
 @pytest.mark.sqlite
-def test_undo_shows_needs_response_and_previous_response(asha: Browser, arrive: Any) -> None:
-    (order_id,) = arrive(1)
+def test_undo_shows_needs_response_and_previous_response(asha: Browser, order_id: int) -> None:
     asha.respond(order_id, "REJECT", "No capacity")
     undo(asha, order_id)
     for status in (
@@ -94,8 +91,7 @@ def test_undo_shows_needs_response_and_previous_response(asha: Browser, arrive: 
 
 
 @pytest.mark.sqlite
-def test_deadline_is_shown_only_while_response_is_needed(asha: Browser, arrive: Any) -> None:
-    (order_id,) = arrive(1)
+def test_deadline_is_shown_only_while_response_is_needed(asha: Browser, order_id: int) -> None:
     url = f"/orders/{order_id}/answer"
     fields = asha.fill(url, url)
     assert asha.get(f"/orders/{order_id}").one("#order-respond-by b")
@@ -109,8 +105,7 @@ def test_deadline_is_shown_only_while_response_is_needed(asha: Browser, arrive: 
 
 
 @pytest.mark.sqlite
-def test_undo_of_a_rejection_restores_the_form(asha: Browser, arrive: Any) -> None:
-    (order_id,) = arrive(1)
+def test_undo_of_a_rejection_restores_the_form(asha: Browser, order_id: int) -> None:
     asha.respond(order_id, "REJECT", "No capacity", supplier_order_number="SO-1")
     action = f"/orders/{order_id}/answer/undo"
     panel = asha.submit(f"/orders/{order_id}", action, headers=HTMX)

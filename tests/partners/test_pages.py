@@ -683,9 +683,8 @@ def test_last_delivery_is_the_latest_in_time(
 
 
 def test_unresponsive_partner_is_not_active(
-    ravi: Browser, confirm: Any, arrive: Any, partner: Partner, database: Database
+    ravi: Browser, confirm: Any, order_id: int, partner: Partner, database: Database
 ) -> None:
-    (order_id,) = arrive(1)
     confirm(order_id)
     with database.writing() as session:
         session.merge(CircuitBreaker(partner_id=partner.id, failures=5, opened_at=clock.now(), probes=1))

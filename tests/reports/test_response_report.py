@@ -92,9 +92,8 @@ def test_invalid_parameters_are_ignored_with_a_notice(meera: Browser, query: str
 
 
 def test_days_are_those_of_the_readers_time_zone(
-    meera: Browser, confirm: Any, arrive: Any, move_clock: Any, session: Session
+    meera: Browser, confirm: Any, order_id: int, move_clock: Any, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     # Just after midnight in India it is still yesterday in UTC.
     now = clock.now()
     midnight = now.replace(hour=18, minute=31, second=0, microsecond=0)

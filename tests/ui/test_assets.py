@@ -63,8 +63,7 @@ def test_pages_are_private_and_never_stored(asha: Browser, path: str) -> None:
         assert "Content-Encoding" not in asha.get(path, headers={"Accept-Encoding": "gzip"}).headers
 
 
-def test_pages_have_no_inline_script_or_style(asha: Browser, arrive: Any) -> None:
-    (order_id,) = arrive(1)
+def test_pages_have_no_inline_script_or_style(asha: Browser, order_id: int) -> None:
     for path in ("/", "/orders", f"/orders/{order_id}", "/webhooks", f"/orders/{order_id}/answer"):
         page = asha.get(path).page
         assert not page.select("style, [style], script:not([src])"), path

@@ -117,8 +117,7 @@ def test_malformed_url_in_a_header_is_400(anonymous: Browser, asha: Browser, hea
 
 
 @pytest.mark.postgresql
-def test_hostile_form_is_no_500(asha: Browser, arrive: Any) -> None:
-    (order_id,) = arrive(1)
+def test_hostile_form_is_no_500(asha: Browser, order_id: int) -> None:
     url = f"/orders/{order_id}/answer"
     fields = asha.fill(url, url)
     # An invalid field hides what happens to the others, so each is hostile in turn.
@@ -130,8 +129,7 @@ def test_hostile_form_is_no_500(asha: Browser, arrive: Any) -> None:
 
 @pytest.mark.sqlite
 @pytest.mark.parametrize("index", ["²", "٣", "-1", "9" * 5000])
-def test_odd_index_of_a_repeated_field_is_no_500(asha: Browser, arrive: Any, index: str) -> None:
-    (order_id,) = arrive(1)
+def test_odd_index_of_a_repeated_field_is_no_500(asha: Browser, order_id: int, index: str) -> None:
     url = f"/orders/{order_id}/answer"
     fields = {**asha.fill(url, url), "supplier_response": "ACCEPT", "supplier_remarks": "Confirmed"}
     for name in (f"additional_infos-{index}-name", f"lines-{index}-quantity"):
@@ -139,8 +137,7 @@ def test_odd_index_of_a_repeated_field_is_no_500(asha: Browser, arrive: Any, ind
 
 
 @pytest.mark.sqlite
-def test_body_that_is_no_form_is_no_500(asha: Browser, arrive: Any) -> None:
-    (order_id,) = arrive(1)
+def test_body_that_is_no_form_is_no_500(asha: Browser, order_id: int) -> None:
     for body, kind in (
         (b"{", "application/json"),
         (b"\xff\xfe", "application/x-www-form-urlencoded"),

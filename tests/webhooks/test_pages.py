@@ -81,9 +81,8 @@ def test_supplier_staff_see_the_messages_of_their_own_ids_only(
 
 @pytest.mark.sqlite
 def test_webhook_without_scripts_has_a_refresh_link(
-    asha: Browser, confirm: Any, arrive: Any, deliver: Any, session: Session
+    asha: Browser, confirm: Any, order_id: int, deliver: Any, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     confirm(order_id)
     message_id = session.scalars(select(Message.id)).one()
     for url in (f"/webhooks/{message_id}", f"/orders/{order_id}"):
@@ -264,9 +263,8 @@ def test_reader_without_the_permission_has_no_resend_button(
 
 @pytest.mark.sqlite
 def test_support_cancels_a_queued_webhook_and_the_order_reopens(
-    asha: Browser, confirm: Any, ravi: Browser, arrive: Any, deliver: Any, network: Any, session: Session
+    asha: Browser, confirm: Any, ravi: Browser, order_id: int, deliver: Any, network: Any, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     confirm(order_id)
     message_id = session.scalars(select(Message.id)).one()
     page, action = f"/webhooks/{message_id}", f"/webhooks/{message_id}/withdraw"
@@ -293,9 +291,8 @@ def test_support_cancels_a_queued_webhook_and_the_order_reopens(
 
 @pytest.mark.sqlite
 def test_cancel_of_a_queued_resend_keeps_the_delivery(
-    confirm: Any, ravi: Browser, arrive: Any, deliver: Any, database: Database, session: Session
+    confirm: Any, ravi: Browser, order_id: int, deliver: Any, database: Database, session: Session
 ) -> None:
-    (order_id,) = arrive(1)
     confirm(order_id)
     deliver()
     message_id = session.scalars(select(Message.id)).one()
@@ -396,9 +393,8 @@ def test_partner_response_is_shown_escaped(
 
 @pytest.mark.sqlite
 def test_attempt_as_curl_command_runs_in_a_shell(
-    confirm: Any, ravi: Browser, arrive: Any, deliver: Any, network: Any, session: Session, tmp_path: Any
+    confirm: Any, ravi: Browser, order_id: int, deliver: Any, network: Any, session: Session, tmp_path: Any
 ) -> None:
-    (order_id,) = arrive(1)
     confirm(order_id, remarks="It is Asha's: $HOME, 50% & `date`; ok")
     deliver()
     message = session.scalars(select(Message)).one()
