@@ -14,8 +14,8 @@ from app.delivery.models import Message
 from app.inbound.models import InboundMessage
 from app.network.reader import dumps
 from app.orders.models import PurchaseOrder
-from tests.conftest import INBOUND_KEY
 
+INBOUND_KEY = "the-key-of-the-network"
 API_PATH = "/api/v0/purchase-order/"
 Change = Callable[[dict[str, Any]], None]
 

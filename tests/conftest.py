@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.config import Settings
 from app.db import Database, encryption
+from app.delivery.claiming import ClaimedMessage, claim
 from app.delivery.worker import DeliveryWorker
 from app.demo.orders import ORDERS_FILE
 from app.inbound.file_import import ImportResult, import_body
@@ -35,6 +36,8 @@ from app.orders.req_confirm import DecisionInput
 from app.partners import service as partner_service
 from app.partners.models import Partner
 from tests import people, shared
+from tests.buyer import INBOUND_KEY, Buyer
+from tests.delivery.attempts import finish
 from tests.postgresql import Server
 from tests.serving import served
 
@@ -43,7 +46,6 @@ for name in [name for name in os.environ if name.startswith("PO_")]:
     del os.environ[name]
 ENCRYPTION_KEY = Fernet.generate_key().decode()
 encryption.configure([ENCRYPTION_KEY])
-INBOUND_KEY = "the-key-of-the-network"
 _numbers = itertools.count(1)
 
 
@@ -281,6 +283,12 @@ def example_bodies() -> list[dict[str, Any]]:
 
 
 @pytest.fixture
+def buyer(app: Flask, partner: Partner, example_bodies: list[dict[str, Any]]) -> Buyer:
+    """The buyer's system."""
+    return Buyer(app.test_client(), example_bodies)
+
+
+@pytest.fixture
 def arrive(
     database: Database, partner: Partner, example_bodies: list[dict[str, Any]]
 ) -> Callable[..., list[int]]:
@@ -341,3 +349,30 @@ def confirm(database: Database) -> Callable[..., str]:
 def message_id(confirm: Callable[..., str], order_id: int) -> str:
     """A webhook that is queued: it confirms the first example order."""
     return confirm(order_id)
+
+
+@pytest.fixture
+def claim_one(database: Database) -> Callable[[], ClaimedMessage]:
+    """Claim the one message that is due, so that it is being sent."""
+
+    def claim_one() -> ClaimedMessage:
+        with database.writing() as session:
+            (claimed,) = claim(session, 1, clock.now()).messages
+            session.commit()
+        return claimed
+
+    return claim_one
+
+
+@pytest.fixture
+def end_attempt(database: Database) -> Callable[[ClaimedMessage, str], None]:
+    """End a POST: ``ok``, ``refuse``, ``timeout`` or ``500``."""
+    return lambda claimed, how: finish(database, claimed, how)
+
+
+@pytest.fixture
+def deliver_with(
+    claim_one: Callable[[], ClaimedMessage], end_attempt: Callable[[ClaimedMessage, str], None]
+) -> Callable[[str], None]:
+    """Send the one message that is due, with this result."""
+    return lambda how="ok": end_attempt(claim_one(), how)

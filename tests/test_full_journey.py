@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.network.reader import dumps
-from tests.conftest import INBOUND_KEY
+from tests.buyer import INBOUND_KEY
 from tests.people import Browser
 
 REQ_SEND = "/api/v0/purchase-order/req-send"

@@ -16,7 +16,7 @@ from app.db import Database
 from app.demo.simulator import create_simulator
 from app.orders.models import PurchaseOrder
 from app.partners.models import Partner
-from tests.conftest import INBOUND_KEY
+from tests.buyer import INBOUND_KEY
 from tests.people import Browser
 from tests.serving import served
 

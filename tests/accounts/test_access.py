@@ -12,6 +12,7 @@ from app.accounts.models import Person, Role
 from app.accounts.permissions import ROLE_PERMISSIONS, Permission
 from app.audit.trail import Actor
 from tests.people import USERS, Browser
+from tests.routes import routes_of
 
 pytestmark = pytest.mark.sqlite
 
@@ -69,22 +70,6 @@ def test_actor_is_the_person_with_address_and_browser(app: Flask) -> None:
 
 REDIRECTING = ("/", "/views/start", "/orders/answers/all")
 """Routes that redirect even without input."""
-
-
-def routes_of(app: Flask) -> list[tuple[str, str, str]]:
-    """Method, path and access of every route; arguments name rows that do not exist."""
-    known = {"name": "req-send", "form": "csv", "kind": "inbound-key"}
-    routes = []
-    for rule in app.url_map.iter_rules():
-        access = PUBLIC if rule.endpoint in OPEN_ENDPOINTS else app.view_functions[rule.endpoint].access  # type: ignore[attr-defined]
-        with app.test_request_context():
-            values = {
-                argument: 999_999 if argument.endswith("_id") else known.get(argument, "none")
-                for argument in rule.arguments
-            }
-            _, path = rule.build(values) or ("", "")
-        routes += [(method, path, str(access)) for method in sorted(rule.methods & {"GET", "POST"})]
-    return routes
 
 
 def test_anonymous_request_is_redirected_to_sign_in(app: Flask, anonymous: Browser) -> None:

@@ -15,11 +15,8 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from app.db import Database
 from app.delivery.worker import DeliveryWorker
-from tests.inbound.conftest import buyer
 from tests.people import PASSWORD
 from tests.serving import served
-
-__all__ = ["buyer"]
 
 # A page on a busy machine may need some seconds; a wait ends as soon as its condition holds.
 expect.set_options(timeout=30_000)

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from app.demo.simulator import create_simulator
 from app.network.reader import dumps
 from tests.browser.axe import assert_accessible, assert_fits
-from tests.conftest import INBOUND_KEY
+from tests.buyer import INBOUND_KEY
 from tests.serving import served
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
+import trustme
+
 OK = b'{"response_code":0}'
 
 
@@ -24,6 +26,16 @@ def response(body: bytes = OK, *headers: str, status: str = "200 OK") -> bytes:
 def chunk(data: bytes) -> bytes:
     """Build one chunk of a chunked body; empty data is the last chunk."""
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def server_context(certificate: trustme.LeafCert, *, clients: trustme.CA | None = None) -> ssl.SSLContext:
+    """TLS for a server; with ``clients`` it wants a certificate by that authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    if clients:
+        context.verify_mode = ssl.CERT_REQUIRED
+        clients.configure_trust(context)
+    return context
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ from tests.delivery.misbehaving import (
     responds,
     responds_and_closes,
     response,
+    server_context,
 )
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -83,12 +84,6 @@ def authority() -> trustme.CA:
 @pytest.fixture(scope="module")
 def bundle(authority: trustme.CA) -> str:
     return authority.cert_pem.bytes().decode()
-
-
-def server_context(certificate: trustme.LeafCert) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    return context
 
 
 @pytest.fixture(scope="module")
@@ -1152,10 +1147,7 @@ def client_certificate(authority: trustme.CA) -> str:
 
 @pytest.fixture(scope="module")
 def strict_tls(authority: trustme.CA) -> ssl.SSLContext:
-    context = server_context(authority.issue_cert("127.0.0.1"))
-    authority.configure_trust(context)
-    context.verify_mode = ssl.CERT_REQUIRED
-    return context
+    return server_context(authority.issue_cert("127.0.0.1"), clients=authority)
 
 
 def test_client_certificate_is_presented_where_required(

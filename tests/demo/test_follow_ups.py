@@ -21,7 +21,7 @@ from app.network.messages import parse
 from app.network.reader import dumps, read_json
 from app.network.replies import build_reply
 from app.network.vocabulary import ErrorCode, Kind, Status
-from tests.demo.test_simulator import confirm, received, resp, set_mode
+from tests.demo.client import confirm, received, resp, set_mode
 
 pytestmark = pytest.mark.sqlite
 

@@ -25,7 +25,7 @@ from app.orders import queries
 from app.orders.checks import CheckKind, order_checks
 from app.orders.models import Decision, Delivery, OrderItem, PurchaseOrder, ResponseState, Revision
 from app.partners.models import Partner
-from tests.delivery.test_statistics import assert_exact
+from tests.delivery.counts import assert_exact
 from tests.people import Browser
 
 

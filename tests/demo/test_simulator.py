@@ -14,7 +14,6 @@ import requests
 from bs4 import BeautifulSoup
 from flask import Flask, request
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
 from app.demo.behavior import MODES
 from app.demo.simulator import create_simulator
@@ -22,35 +21,12 @@ from app.network.messages import parse
 from app.network.reader import dumps, read_json
 from app.network.replies import build_reply, read_reply
 from app.network.vocabulary import Kind
+from tests.demo.client import PATH, confirm, received, resp, set_mode
 
 pytestmark = pytest.mark.sqlite
 
-PATH = "/api/v0/purchase-order/req-confirm"
 Confirmation = Callable[..., dict[str, Any]]
 Serve = Callable[[Flask], AbstractContextManager[str]]
-
-
-def confirm(client: FlaskClient, message: object, key: str = "msg_1", **headers: str) -> TestResponse:
-    body = message if isinstance(message, bytes) else dumps(message)
-    return client.post(
-        PATH, data=body, content_type="application/json", headers={"Idempotency-Key": key, **headers}
-    )
-
-
-def set_mode(client: FlaskClient, mode: str, **more: object) -> None:
-    assert client.post("/behaviour", json={"mode": mode, **more}).status_code == 200
-
-
-def received(client: FlaskClient, **query: str) -> list[dict[str, Any]]:
-    listed = read_json(client.get("/received.json", query_string=query).data, max_bytes=10**8)
-    assert listed["count"] == len(listed["received"])
-    exchanges: list[dict[str, Any]] = listed["received"]
-    return exchanges
-
-
-def resp(response: TestResponse) -> dict[str, Any]:
-    payload: dict[str, Any] = response.get_json()["payload"]["resp"]
-    return payload
 
 
 # Receiving responses

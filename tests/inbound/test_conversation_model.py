@@ -29,9 +29,8 @@ from app.db import Base, Database
 from app.delivery import service as delivery_service
 from app.delivery.claiming import ClaimedMessage, claim
 from app.delivery.models import CircuitBreaker, Message, ResultFrom
-from app.delivery.recording import AttemptResult, reclaim_expired, record_results
+from app.delivery.recording import reclaim_expired
 from app.delivery.resend_blocker import resend_blocker
-from app.delivery.retry_policy import judge
 from app.inbound.models import InboundMessage
 from app.inbound.processing import Call, Rules, receive_message, reprocess
 from app.inbound.queries import message_for_update
@@ -43,7 +42,7 @@ from app.orders.queries import order_for_update
 from app.orders.req_confirm import DecisionInput
 from app.partners.models import Partner
 from tests.buyer import Buyer
-from tests.inbound.conftest import call_result_of
+from tests.delivery.attempts import finish
 from tests.people import ASHA
 
 RULES = Rules(1024 * 1024, timedelta(hours=24))
@@ -494,19 +493,7 @@ class Conversation(RuleBasedStateMachine):
 
     def _record(self, claimed: ClaimedMessage, how: str) -> None:
         self.now += DAY
-        result = call_result_of(claimed, how)
-        verdict = judge(
-            result,
-            attempts=claimed.automatic_attempts + 1,
-            schedule=claimed.schedule,
-            success_codes=claimed.success_codes,
-            object_id=claimed.object_id,
-            after_unknown=claimed.after_unknown,
-            jitter=0.0,
-        )
-        with self.database.writing() as session:
-            record_results(session, [AttemptResult(claimed, result, verdict, self.now)], self.now)
-            session.commit()
+        finish(self.database, claimed, how, self.now)
 
     @step("how")
     def deliver(self, how: str) -> None:

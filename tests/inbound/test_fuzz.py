@@ -13,7 +13,7 @@ from app.network.openapi import LIFE_CYCLE, openapi
 from app.network.paths import API_PATH
 from app.network.reader import dumps
 from app.network.vocabulary import Kind
-from tests.conftest import INBOUND_KEY
+from tests.buyer import INBOUND_KEY
 
 KEY = {"X-Partner-Key": INBOUND_KEY}
 bounded = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))

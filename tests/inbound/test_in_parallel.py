@@ -19,7 +19,7 @@ from app.delivery.models import Message, MessageState
 from app.inbound.models import Effect, InboundMessage
 from app.orders.decisions import AlreadyDecided, CannotRespond, StaleVersion
 from tests.buyer import Buyer, order_of, order_state, refusal
-from tests.inbound.conftest import finish
+from tests.delivery.attempts import finish
 from tests.queries import run_together
 
 

@@ -23,7 +23,7 @@ from app.network.examples import OBJECT_ID
 from app.network.openapi import openapi
 from app.network.vocabulary import Kind
 from app.orders.models import PurchaseOrder
-from tests.conftest import INBOUND_KEY
+from tests.buyer import INBOUND_KEY
 from tests.people import Browser
 from tests.serving import served
 

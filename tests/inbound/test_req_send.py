@@ -18,7 +18,7 @@ from app.inbound.models import Effect, InboundMessage
 from app.inbound.processing import UNAUTHENTICATED_KEPT
 from app.network.reader import dumps
 from app.orders.models import PurchaseOrder, Revision
-from tests.conftest import INBOUND_KEY
+from tests.buyer import INBOUND_KEY
 from tests.queries import count_rows
 
 URL = "/api/v0/purchase-order/req-send"

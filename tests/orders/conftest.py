@@ -1,4 +1,4 @@
-"""The buyer and delivery fixtures of the inbound tests, and an order that a test can change."""
+"""An order that a test can change."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from sqlalchemy.orm import Session
 
 from app.orders.models import PurchaseOrder
 from tests.buyer import Buyer, Change
-from tests.inbound.conftest import buyer, claim_one, deliver_with, end_attempt
-
-__all__ = ["buyer", "claim_one", "deliver_with", "end_attempt"]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from app.orders.check_presenters import checks_view
 from app.orders.checks import Check, CheckKind, GstinProblem, OtherOrder, compare_item, gstin_problem
 from app.orders.models import OrderCheckDismissal, OrderItem, PurchaseOrder
 from tests.buyer import Buyer, Change
-from tests.orders.test_line_responses import body
+from tests.orders.bodies import body
 from tests.people import HTMX, Browser
 from tests.queries import count_rows
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.network.messages import Invalid, ItemLine, PurchaseOrderBody
+from app.network.messages import Invalid, ItemLine
 from app.orders import lines as rules
 from app.orders.line_responses import (
     LineAction,
@@ -30,8 +30,8 @@ from app.orders.lines import (
     response_mismatch,
     summarize,
 )
-from app.orders.req_confirm import req_confirm
-from tests.orders.test_req_confirm import ORDER, RESPONSES
+from app.orders.req_confirm import DecisionInput, req_confirm
+from tests.orders.bodies import ORDER, body
 
 NUMBERS = st.decimals(min_value=0, max_value=10**9, places=3)
 DAYS = st.dates(min_value=date(2000, 1, 1), max_value=date(2099, 12, 31))
@@ -46,29 +46,6 @@ LINES = st.builds(
     remarks=st.text(max_size=20),
     splits=st.lists(st.builds(Split, NUMBERS, DAYS), max_size=3).map(tuple),
 )
-
-
-def body(*items: dict[str, Any], **more: Any) -> PurchaseOrderBody:
-    values = [
-        {"serialno": str(place), "orderLineReference": f"000{place}0", **item}
-        for place, item in enumerate(items, 1)
-    ]
-    return PurchaseOrderBody.model_validate(
-        {
-            "objectId": "PO1",
-            "buyerPONumber": "PO1",
-            "ts": "2026-11-20T00:00:00Z",
-            "orderDate": "2026-11-20",
-            "deliveryDate": "2026-12-18",
-            "subject": "Bolts",
-            "objectVersion": {"currentVersion": 0, "newVersion": 1},
-            "poStatusTransition": {"currentStatus": "CREATED", "newStatus": "CREATED"},
-            "itemLists": values,
-            **more,
-        },
-        by_alias=True,
-        by_name=False,
-    )
 
 
 BOLTS = {
@@ -140,12 +117,11 @@ def test_pair_that_cannot_be_read_stays_a_custom_field(pair: tuple[str, str]) ->
 
 
 def test_line_pairs_do_not_count_as_custom_fields() -> None:
-    accept = RESPONSES["accept"]
     lines = tuple(LineResponse(str(number), LineAction.REJECTED, remarks="No") for number in range(60))
-    message = req_confirm(ORDER, type(accept)("ACCEPT", "Confirmed", "IP", "::1", (("a", "b"),) * 50, lines))
+    message = req_confirm(ORDER, DecisionInput("ACCEPT", "Confirmed", "IP", "::1", (("a", "b"),) * 50, lines))
     assert message.count(b'"line/') == 120
     with pytest.raises(Invalid, match="at most 50 entries"):
-        req_confirm(ORDER, type(accept)("ACCEPT", "Confirmed", "IP", "::1", (("a", "b"),) * 51, lines))
+        req_confirm(ORDER, DecisionInput("ACCEPT", "Confirmed", "IP", "::1", (("a", "b"),) * 51, lines))
 
 
 # --- Validation

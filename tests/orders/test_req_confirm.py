@@ -8,18 +8,10 @@ from pathlib import Path
 import pytest
 
 from app.network.messages import Invalid
-from app.orders.models import PurchaseOrder
 from app.orders.req_confirm import DecisionInput, req_confirm
+from tests.orders.bodies import ORDER
 
 GOLDEN = Path(__file__).parent / "golden"
-ORDER = PurchaseOrder(
-    object_id="PORwdFcAefAZhnM6Jy8c1rihtYlKNxHddmQ",
-    buyer_po_number="MAL/2611/45007",
-    buyer_b2b_id="BUY0005@bbps",
-    supplier_b2b_id="SUPPB2B0001@bbps",
-    version=1,
-    status="CREATED",
-)
 RESPONSES = {
     "accept": DecisionInput("ACCEPT", "Confirmed", "INITIATING_CHANNEL", "WEB"),
     "reject": DecisionInput("REJECT", "मूल्य अनुबंध से भिन्न है", "GEOCODE", "18.5204,73.8567"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +14,7 @@ from app.db import Database
 from app.delivery.oauth import tokens
 from app.partners.models import Partner
 from tests.delivery import misbehaving
-from tests.delivery.misbehaving import Connection, Script, response
+from tests.delivery.misbehaving import Script
 
 
 @pytest.fixture(autouse=True)
@@ -51,22 +50,6 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-def pem_of(certificate: trustme.LeafCert) -> str:
-    """Return certificate, chain and key as one text."""
-    parts = [*certificate.cert_chain_pems, certificate.private_key_pem]
-    return "".join(part.bytes().decode() for part in parts)
-
-
-def server_context(certificate: trustme.LeafCert, *, clients: trustme.CA | None = None) -> ssl.SSLContext:
-    """TLS for a server; with ``clients`` it wants a certificate by that authority."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    if clients:
-        context.verify_mode = ssl.CERT_REQUIRED
-        clients.configure_trust(context)
-    return context
-
-
 @pytest.fixture
 def change(database: Database, partner: Partner) -> Callable[..., None]:
     """Give the partner's row these values."""
@@ -92,22 +75,3 @@ def row(session: Session, partner: Partner) -> Callable[[], Partner]:
         return saved
 
     return row
-
-
-def gives_tokens(*responses: bytes) -> Script:
-    """Respond to each token request with the next of these, then always with the last."""
-    remaining = iter(responses)
-    last = responses[-1]
-
-    def script(connection: Connection) -> None:
-        while True:
-            connection.receive()
-            connection.send(next(remaining, last))
-
-    return script
-
-
-def token(text: str, **more: Any) -> bytes:
-    """A response of a token endpoint."""
-    body = {"access_token": text, "token_type": "Bearer", **more}
-    return response(json.dumps(body).encode(), "Content-Type: application/json")

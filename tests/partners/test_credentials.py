@@ -23,8 +23,8 @@ from app.partners import keys
 from app.partners.masking import MASK
 from app.partners.models import Partner
 from app.webhooks.presenters import message_sentence
-from tests.delivery.misbehaving import Received, behaves, responds, response
-from tests.partners.conftest import gives_tokens, pem_of, server_context, token
+from tests.delivery.misbehaving import Received, behaves, responds, response, server_context
+from tests.partners.credentials import gives_tokens, pem_of, token
 
 pytestmark = pytest.mark.sqlite
 

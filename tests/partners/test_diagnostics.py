@@ -13,8 +13,8 @@ import trustme
 from app import clock
 from app.partners.models import Partner
 from app.webhooks import diagnostics
-from tests.delivery.misbehaving import behaves, response
-from tests.partners.conftest import pem_of, server_context
+from tests.delivery.misbehaving import behaves, response, server_context
+from tests.partners.credentials import pem_of
 from tests.people import Browser
 
 pytestmark = pytest.mark.sqlite

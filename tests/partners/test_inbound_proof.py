@@ -20,7 +20,7 @@ from app.orders.models import PurchaseOrder
 from app.partners import keys
 from app.partners import service as partner_service
 from app.partners.models import InboundKey, InboundSecret, Partner
-from tests.conftest import INBOUND_KEY
+from tests.buyer import INBOUND_KEY
 from tests.people import Browser
 
 pytestmark = pytest.mark.sqlite

@@ -30,7 +30,7 @@ from app.delivery.oauth import (
 from app.delivery.presenters import detail_sentence
 from app.partners.masking import MASK
 from tests.delivery.misbehaving import behaves, response
-from tests.partners.conftest import gives_tokens, token
+from tests.partners.credentials import gives_tokens, token
 
 pytestmark = pytest.mark.sqlite
 

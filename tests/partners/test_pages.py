@@ -30,9 +30,9 @@ from app.partners import service as partner_service
 from app.partners.draft import decrypt, encrypt
 from app.partners.models import InboundKey, Partner
 from app.partners.queries import partner_by_name
-from tests.conftest import INBOUND_KEY
+from tests.buyer import INBOUND_KEY
 from tests.delivery.misbehaving import behaves, responds, response
-from tests.partners.conftest import gives_tokens, pem_of, token
+from tests.partners.credentials import gives_tokens, pem_of, token
 from tests.people import Browser, fields_of
 from tests.serving import served
 

@@ -18,6 +18,7 @@ from app.reports import charts
 from app.reports.delivery_health import RANGES
 from app.reports.presenters import percent
 from tests.people import HTMX, Browser
+from tests.reports.figures import figures
 
 
 @pytest.fixture
@@ -33,16 +34,6 @@ def sent(arrive: Any, confirm: Any, deliver: Any, network: Any, move_clock: Any)
     deliver()
     confirm(third)
     deliver()
-
-
-def figures(page: Any) -> dict[str, str]:
-    """The summary at the top of the page."""
-    return {
-        " ".join(figure.dt.get_text(" ").split()): " ".join(
-            " ".join(value.get_text(" ").split()) for value in figure.find_all("dd")
-        )
-        for figure in page.page.select(".figures > div")
-    }
 
 
 @pytest.mark.usefixtures("sent")

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.orders.models import PurchaseOrder
 from tests.people import BEARINGS, Browser
-from tests.reports.test_delivery_health import figures
+from tests.reports.figures import figures
 
 PAGE = "/reports/answers"
 

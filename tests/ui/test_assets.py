@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from tests.accounts.test_access import routes_of
 from tests.people import Browser
+from tests.routes import routes_of
 
 pytestmark = pytest.mark.sqlite
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,10 +17,10 @@ from app.orders.models import PurchaseOrder
 from app.partners import service as partner_service
 from app.partners.models import Partner
 from app.webhooks.partner_status import PartnerState, last_delivery_times, partner_statuses
-from tests.delivery.test_circuit_breaker import NOON
 from tests.people import BEARINGS, TRIVENI, Browser
 
 BANNER = "[data-partner-failing]"
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 @pytest.fixture
