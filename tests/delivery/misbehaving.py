@@ -15,6 +15,9 @@ from typing import Self
 import trustme
 
 OK = b'{"response_code":0}'
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+KILOBYTES = b"x" * 65536
 
 
 def response(body: bytes = OK, *headers: str, status: str = "200 OK") -> bytes:
@@ -60,6 +63,10 @@ class Connection:
         self._partner = partner
         self._buffer = b""
 
+    def encrypt(self, secure: ssl.SSLSocket) -> None:
+        """Go on over TLS."""
+        self._connection = secure
+
     @property
     def descriptor(self) -> int:
         """The descriptor of the socket below any encryption."""
@@ -98,11 +105,13 @@ class Connection:
 
     def stall(self) -> None:
         """Do nothing until the other side closes or the test is over."""
+        self._partner.done.add(self)
         while self._connection.recv(65536):
             pass
 
     def ignore(self) -> None:
         """Do nothing, not even read, until the test is over."""
+        self._partner.done.add(self)
         self._partner.over.wait()
 
     def half_close(self) -> None:
@@ -113,7 +122,9 @@ class Connection:
     def end_encryption(self) -> None:
         """Send a TLS close_notify, and keep the socket below open."""
         if isinstance(self._connection, ssl.SSLSocket):
-            self._connection.unwrap()
+            self._connection.setblocking(False)
+            with contextlib.suppress(ssl.SSLWantReadError):  # the other side need not respond
+                self._connection.unwrap()
         self.ignore()
 
     def reset(self) -> None:
@@ -138,6 +149,8 @@ class FakePartner:
         self.received: list[Received] = []
         self.connections = 0
         self.over = threading.Event()
+        self.done: set[object] = set()
+        """Connections whose script has ended, or does nothing any more."""
         self._scripts = scripts
         self._tls = tls
         self._open: list[socket.socket] = []
@@ -170,6 +183,10 @@ class FakePartner:
             assert time.monotonic() < until, "timed out"
             time.sleep(0.005)
 
+    def wait_until_done(self) -> None:
+        """Wait until every connection's script has ended or does nothing any more."""
+        self.wait_for(lambda: 0 < self.connections == len(self.done))
+
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
@@ -179,16 +196,19 @@ class FakePartner:
                 self._open.append(connection)
                 threading.Thread(target=self._follow, args=(script, connection), daemon=True).start()
 
-    def _follow(self, script: Script, connection: socket.socket) -> None:
+    def _follow(self, script: Script, accepted: socket.socket) -> None:
+        connection = Connection(accepted, self)
         # Many tests are about the other side cutting the connection.
-        with contextlib.suppress(OSError), connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(OSError), accepted:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is None:
-                script(Connection(connection, self))
-                return
-            with self._tls.wrap_socket(connection, server_side=True) as secure:
-                self._open.append(secure)
-                script(Connection(secure, self))
+                script(connection)
+            else:
+                with self._tls.wrap_socket(accepted, server_side=True) as secure:
+                    self._open.append(secure)
+                    connection.encrypt(secure)
+                    script(connection)
+        self.done.add(connection)
 
 
 def responds(*responses: bytes) -> Script:
@@ -218,3 +238,72 @@ def behaves(connection: Connection) -> None:
     while True:
         connection.receive()
         connection.send(response())
+
+
+def drips_body(connection: Connection) -> None:
+    """Responds with a body that it sends byte by byte."""
+    connection.receive()
+    connection.send(HEAD + b"Content-Length: 10000\r\n\r\n")
+    connection.drip(b"x" * 10000)
+
+
+def never_responds(connection: Connection) -> None:
+    """Reads the request and does not respond."""
+    connection.receive()
+    connection.stall()
+
+
+def never_reads(connection: Connection) -> None:
+    """Does not even read the request."""
+    connection.ignore()
+
+
+def responds_once_then(script: Script) -> Script:
+    """Responds to one request, then follows ``script`` on the same connection."""
+
+    def respond(connection: Connection) -> None:
+        connection.receive()
+        connection.send(response())
+        script(connection)
+
+    return respond
+
+
+def floods(start: bytes, repeat: bytes) -> Script:
+    """Responds with ``start``, then sends ``repeat`` until the other side closes."""
+
+    def script(connection: Connection) -> None:
+        connection.receive()
+        connection.send(start)
+        while True:
+            connection.send(repeat)
+
+    return script
+
+
+def resets_at_once(connection: Connection) -> None:
+    """Resets without reading."""
+    connection.reset()
+
+
+def closes_at_once(_: Connection) -> None:
+    """Closes without reading."""
+
+
+def resets_after_the_request(connection: Connection) -> None:
+    """Reads the request, then resets."""
+    connection.receive()
+    connection.reset()
+
+
+def closes_after_the_request(connection: Connection) -> None:
+    """Reads the request, then closes."""
+    connection.receive()
+
+
+def resets_in_the_body(connection: Connection) -> None:
+    """Resets after five of a hundred bytes of the body."""
+    connection.receive()
+    connection.send(HEAD + b"Content-Length: 100\r\n\r\n12345")
+    connection.pause(0.1)
+    connection.reset()
