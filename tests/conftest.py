@@ -17,7 +17,7 @@ import pytest
 import requests
 from cryptography.fernet import Fernet
 from flask import Flask, Response
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app import clock
@@ -289,6 +289,30 @@ def buyer(app: Flask, partner: Partner, example_bodies: list[dict[str, Any]]) ->
 
 
 @pytest.fixture
+def change_partner(database: Database, partner: Partner) -> Callable[..., None]:
+    """Set these columns of the partner."""
+
+    def change_partner(**values: Any) -> None:
+        with database.writing() as session:
+            session.execute(update(Partner).where(Partner.id == partner.id).values(**values))
+            session.commit()
+
+    return change_partner
+
+
+@pytest.fixture
+def pause_partner(database: Database, partner: Partner) -> Callable[..., None]:
+    """Pause the partner in Ravi's name."""
+
+    def pause_partner(reason: str = "Wait") -> None:
+        with database.writing() as session:
+            partner_service.pause(session, session.get_one(Partner, partner.id), reason, by="Ravi")
+            session.commit()
+
+    return pause_partner
+
+
+@pytest.fixture
 def arrive(
     database: Database, partner: Partner, example_bodies: list[dict[str, Any]]
 ) -> Callable[..., list[int]]:
@@ -343,6 +367,14 @@ def confirm(database: Database) -> Callable[..., str]:
             return decision.message_id
 
     return confirm
+
+
+@pytest.fixture
+def confirm_orders(
+    arrive: Callable[..., list[int]], confirm: Callable[..., str]
+) -> Callable[[int], list[str]]:
+    """Confirm the first ``count`` example orders, and return the ids of the queued webhooks."""
+    return lambda count: [confirm(order_id) for order_id in arrive(count)]
 
 
 @pytest.fixture

@@ -121,12 +121,15 @@ def test_repeat_after_pruning_gets_the_same_reply(
 
 
 def test_pruning_runs_in_small_batches(
-    database: Database, session: Session, arrive: Any, confirm: Any, deliver: Any, move_clock: Any,
+    database: Database,
+    session: Session,
+    confirm_orders: Any,
+    deliver: Any,
+    move_clock: Any,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr("app.retention.BATCH", 2)
-    for order_id in arrive(5):
-        confirm(order_id)
+    confirm_orders(5)
     deliver()
     move_clock(days=8)
     assert prune_old(database, WEEK)["messages"] == 5

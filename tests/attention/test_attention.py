@@ -163,13 +163,10 @@ def test_paused_partners_and_unmatched_messages_are_for_support_only(
     order_id: int,
     example_bodies: list[Any],
     confirm: Any,
+    pause_partner: Any,
 ) -> None:
     assert Buyer(app.test_client(), example_bodies).change_status(5).status_code == 409
-    with database.writing() as writing:
-        partner_service.pause(
-            writing, writing.get_one(Partner, partner.id), "They asked us to wait", by="Ravi"
-        )
-        writing.commit()
+    pause_partner("They asked us to wait")
     assert badge(ravi) == "2"
     rows = [row.get_text(" ") for row in ravi.get("/attention").page.select(".attention-item")]
     assert "They asked us to wait" in rows[0] and "Resume partner" in rows[0]

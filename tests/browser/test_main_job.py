@@ -9,9 +9,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.db import Database
-from app.partners.models import Partner
-
 
 def open_order(page: Page, site: str, order_id: int) -> None:
     page.goto(f"{site}/orders/{order_id}")
@@ -42,18 +39,10 @@ def test_confirm_and_reject_are_delivered(
 
 
 def test_failed_response_is_retried_and_resent_by_support(
-    page: Page,
-    site: str,
-    sign_in: Callable[[str], None],
-    order_id: int,
-    network: Any,
-    partner: Partner,
-    database: Database,
+    page: Page, site: str, sign_in: Callable[[str], None], order_id: int, network: Any, change_partner: Any
 ) -> None:
-    with database.writing() as session:
-        # The automatic retry is delayed, so that Ravi's resend comes first.
-        session.merge(partner).retry_schedule = [3600]
-        session.commit()
+    # The automatic retry is delayed, so that Ravi's resend comes first.
+    change_partner(retry_schedule=[3600])
     network.behave("503")
     sign_in("asha")
     open_order(page, site, order_id)

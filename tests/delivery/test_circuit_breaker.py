@@ -303,8 +303,7 @@ def test_each_attempt_of_a_batch_is_counted(database: Database, session: Session
 
 
 def test_unavailable_partner_is_held_without_using_up_attempts(
-    arrive: Any,
-    confirm: Any,
+    confirm_orders: Any,
     deliver: Any,
     session: Session,
     partner: Partner,
@@ -312,8 +311,7 @@ def test_unavailable_partner_is_held_without_using_up_attempts(
     unreachable_partner: Any,
 ) -> None:
     unreachable_partner()
-    for order_id in arrive(12):
-        confirm(order_id)
+    confirm_orders(12)
     deliver()
     attempts = [message.automatic_attempts for message in all_messages(session)]
     assert sum(attempts) == FAILURES_MAX
@@ -327,10 +325,9 @@ def test_unavailable_partner_is_held_without_using_up_attempts(
 
 
 def test_breaker_opening_and_recovery_are_recorded_once_each(
-    arrive: Any,
-    confirm: Any,
+    confirm_orders: Any,
     deliver: Any,
-    database: Database,
+    change_partner: Any,
     session: Session,
     partner: Partner,
     network: Any,
@@ -339,14 +336,13 @@ def test_breaker_opening_and_recovery_are_recorded_once_each(
     meera: Browser,
 ) -> None:
     unreachable_partner()
-    for order_id in arrive(8):
-        confirm(order_id)
+    confirm_orders(8)
     deliver()
     for _ in range(4):  # failed probes record nothing new
         move_clock(minutes=15)
         deliver()
     assert breaker_of(session, partner).probes >= 3
-    address(database, partner, network.url)
+    change_partner(base_url=network.url)
     for _ in range(6):
         move_clock(minutes=15)
         deliver()
@@ -366,10 +362,9 @@ def test_breaker_opening_and_recovery_are_recorded_once_each(
 
 
 def test_long_outage_ends_with_ordered_and_gradual_delivery(
-    arrive: Any,
-    confirm: Any,
+    confirm_orders: Any,
     deliver: Any,
-    database: Database,
+    change_partner: Any,
     session: Session,
     partner: Partner,
     network: Any,
@@ -377,12 +372,12 @@ def test_long_outage_ends_with_ordered_and_gradual_delivery(
     unreachable_partner: Any,
 ) -> None:
     unreachable_partner()
-    ids = [confirm(order_id) for order_id in arrive(20)]
+    ids = confirm_orders(20)
     for _ in range(12):
         deliver()
         move_clock(hours=4)
     assert breaker_of(session, partner).opened_at
-    address(database, partner, network.url)
+    change_partner(base_url=network.url)
     move_clock(seconds=PROBE_SECONDS_MAX * 1.2)
     before = session.scalars(select(Attempt.id).order_by(Attempt.id.desc())).first() or 0
     deliver()
@@ -399,9 +394,9 @@ def test_long_outage_ends_with_ordered_and_gradual_delivery(
 # SQLite has one writer, so no row is ever locked by another.
 @pytest.mark.postgresql
 def test_recovery_does_not_wait_for_a_locked_message(
-    arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
+    confirm_orders: Any, database: Database, session: Session, partner: Partner
 ) -> None:
-    locked, free = (confirm(order_id) for order_id in arrive(2))
+    locked, free = confirm_orders(2)
     now = clock.now()
     later = now + timedelta(hours=1)
     set_breaker(database, partner, opened_at=now, failures=7, probe_at=now)
@@ -420,9 +415,9 @@ def test_recovery_does_not_wait_for_a_locked_message(
 
 
 def test_manual_attempt_bypasses_the_breaker_and_does_not_affect_it(
-    arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, partner: Partner
+    confirm_orders: Any, deliver: Any, database: Database, session: Session, partner: Partner
 ) -> None:
-    held, requested = [confirm(order_id) for order_id in arrive(2)]
+    held, requested = confirm_orders(2)
     now = clock.now()
     set_breaker(database, partner, opened_at=now, failures=7, probe_at=now + timedelta(minutes=5))
     with database.writing() as other:
@@ -437,12 +432,10 @@ def test_manual_attempt_bypasses_the_breaker_and_does_not_affect_it(
 
 
 def test_rate_limit_holds_across_workers(
-    app: Flask, database: Database, session: Session, partner: Partner, network: Any
+    app: Flask, database: Database, session: Session, partner: Partner, network: Any, change_partner: Any
 ) -> None:
     rate, count = 20.0, 30
-    with database.writing() as other:
-        other.execute(update(Partner).values(rate_per_minute=int(rate * 60), concurrency=8))
-        other.commit()
+    change_partner(rate_per_minute=int(rate * 60), concurrency=8)
     confirm_all(app, 1, add_orders(app, partner.id, count))
     began = time.monotonic()
     with running_worker(database), running_worker(database):
@@ -452,7 +445,7 @@ def test_rate_limit_holds_across_workers(
 
 
 def test_concurrency_limit_holds_across_processes(
-    app: Flask, database: Database, session: Session, partner: Partner
+    app: Flask, database: Database, session: Session, partner: Partner, change_partner: Any
 ) -> None:
     under_way, most, lock = 0, 0, threading.Lock()
 
@@ -469,10 +462,7 @@ def test_concurrency_limit_holds_across_processes(
             connection.send(misbehaving.response())
 
     with misbehaving.FakePartner(slow) as fake_partner:
-        address(database, partner, fake_partner.url(""))
-        with database.writing() as other:
-            other.execute(update(Partner).values(concurrency=3))
-            other.commit()
+        change_partner(base_url=fake_partner.url(""), concurrency=3)
         confirm_all(app, 1, add_orders(app, partner.id, 24))
         processes = [start(database.url, {"senders": 8}, None) for _ in range(2)]
         wait_until(lambda: all(message.is_final for message in all_messages(session)))
@@ -516,13 +506,10 @@ def test_partner_that_times_out_does_not_delay_others(
 
 
 def test_two_workers_claim_no_more_than_the_concurrency_limit(
-    arrive: Any, confirm: Any, database: Database
+    confirm_orders: Any, database: Database, change_partner: Any
 ) -> None:
-    for order_id in arrive(12):
-        confirm(order_id)
-    with database.writing() as session:
-        session.execute(update(Partner).values(concurrency=3))
-        session.commit()
+    confirm_orders(12)
+    change_partner(concurrency=3)
     taken: list[int] = []
     together = threading.Barrier(4)
 
@@ -541,22 +528,16 @@ def test_two_workers_claim_no_more_than_the_concurrency_limit(
 
 
 @pytest.fixture
-def unreachable_partner(database: Database, partner: Partner) -> Callable[[], None]:
+def unreachable_partner(change_partner: Any) -> Callable[[], None]:
     """Set the partner's URL to a port without a listener."""
 
     def unreachable_partner() -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        address(database, partner, f"http://127.0.0.1:{port}")
+        change_partner(base_url=f"http://127.0.0.1:{port}")
 
     return unreachable_partner
-
-
-def address(database: Database, partner: Partner, url: str) -> None:
-    with database.writing() as session:
-        session.execute(update(Partner).where(Partner.id == partner.id).values(base_url=url))
-        session.commit()
 
 
 def breaker_of(session: Session, partner: Partner) -> CircuitBreaker:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app import clock
@@ -47,22 +47,15 @@ def set_breaker(database: Database, partner: Partner, **values: Any) -> None:
         session.commit()
 
 
-def set_partner(database: Database, partner: Partner, **values: Any) -> None:
-    with database.writing() as session:
-        session.execute(update(Partner).where(Partner.id == partner.id).values(**values))
-        session.commit()
-
-
 def probe_at(session: Session, partner: Partner) -> Any:
     session.rollback()
     return session.scalar(select(CircuitBreaker.probe_at).where(CircuitBreaker.partner_id == partner.id))
 
 
 def test_claimed_probe_holds_all_others_until_its_lease_ends(
-    arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
+    confirm_orders: Any, database: Database, session: Session, partner: Partner
 ) -> None:
-    for order_id in arrive(3):
-        confirm(order_id)
+    confirm_orders(3)
     now = clock.now()
     set_breaker(database, partner, opened_at=now, probe_at=now)
     first = claim_now(database)
@@ -114,45 +107,41 @@ def test_share_leaves_a_sender_free_only_for_other_partners(senders: int, partne
 
 
 def test_single_sender_serves_several_partners(
-    arrive: Any, confirm: Any, database: Database, partner: Partner
+    confirm_orders: Any, database: Database, partner: Partner
 ) -> None:
     with database.writing() as session:
         partner_service.add(session, "Other network", base_url="https://other.example")
         session.commit()
-    for order_id in arrive(2):
-        confirm(order_id)
+    confirm_orders(2)
     assert len(claim_now(database, 1).messages) == 1
 
 
 def test_messages_in_flight_count_toward_the_share(
-    arrive: Any, confirm: Any, database: Database, partner: Partner
+    confirm_orders: Any, database: Database, partner: Partner, change_partner: Any
 ) -> None:
     with database.writing() as session:
         partner_service.add(session, "Other network", base_url="https://other.example")
         session.commit()
-    set_partner(database, partner, concurrency=8)
-    for order_id in arrive(6):
-        confirm(order_id)
+    change_partner(concurrency=8)
+    confirm_orders(6)
     # Of eight senders one partner may occupy six.
     assert len(claim_now(database, 4, in_flight={partner.id: 4}).messages) == 2
     assert len(claim_now(database, 2, in_flight={partner.id: 6}).messages) == 0
 
 
 def test_lone_partner_may_occupy_all_senders(
-    arrive: Any, confirm: Any, database: Database, partner: Partner
+    confirm_orders: Any, database: Database, change_partner: Any
 ) -> None:
-    set_partner(database, partner, concurrency=8)
-    for order_id in arrive(4):
-        confirm(order_id)
+    change_partner(concurrency=8)
+    confirm_orders(4)
     assert len(claim_now(database, 4).messages) == 4
 
 
 def test_full_partner_is_checked_again_soon(
-    arrive: Any, confirm: Any, database: Database, partner: Partner
+    confirm_orders: Any, database: Database, change_partner: Any
 ) -> None:
-    set_partner(database, partner, concurrency=1)
-    for order_id in arrive(2):
-        confirm(order_id)
+    change_partner(concurrency=1)
+    confirm_orders(2)
     assert len(claim_now(database).messages) == 1
     now = clock.now()
     with database.writing() as session:
@@ -161,9 +150,9 @@ def test_full_partner_is_checked_again_soon(
 
 
 def test_future_message_is_checked_when_it_is_due(
-    arrive: Any, confirm: Any, database: Database, partner: Partner
+    confirm_orders: Any, database: Database, partner: Partner
 ) -> None:
-    first, second = (confirm(order_id) for order_id in arrive(2))
+    first, second = confirm_orders(2)
     now = clock.now()
     with database.writing() as session:
         for message_id, minutes in ((first, 20), (second, 10)):
@@ -173,19 +162,19 @@ def test_future_message_is_checked_when_it_is_due(
 
 
 def test_paused_partner_gets_nothing_and_is_not_checked_again(
-    arrive: Any, confirm: Any, database: Database, partner: Partner
+    arrive: Any, confirm: Any, database: Database, change_partner: Any
 ) -> None:
     confirm(arrive(1)[0])
-    set_partner(database, partner, paused_at=clock.now())
+    change_partner(paused_at=clock.now())
     assert claim_now(database) == ClaimResult([], None)
 
 
 def test_paused_partner_gets_manually_requested_messages(
-    arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
+    confirm_orders: Any, database: Database, change_partner: Any
 ) -> None:
-    _, requested = (confirm(order_id) for order_id in arrive(2))
+    _, requested = confirm_orders(2)
     now = clock.now()
-    set_partner(database, partner, paused_at=now)
+    change_partner(paused_at=now)
     with database.writing() as writing:
         message = writing.get_one(Message, requested)
         delivery_service.resend(writing, message, by="Ravi", reason="asked")
@@ -199,9 +188,9 @@ def test_paused_partner_gets_manually_requested_messages(
 
 
 def test_open_breaker_is_checked_at_the_probe_or_an_earlier_request(
-    arrive: Any, confirm: Any, database: Database, partner: Partner
+    confirm_orders: Any, database: Database, partner: Partner
 ) -> None:
-    _, requested = (confirm(order_id) for order_id in arrive(2))
+    _, requested = confirm_orders(2)
     now = clock.now()
     set_breaker(database, partner, opened_at=now, probe_at=now + timedelta(minutes=5))
     assert claim_now(database) == ClaimResult([], now + timedelta(minutes=5))
@@ -256,9 +245,9 @@ def test_time_of_a_partner_that_is_not_due_is_kept_beside_a_claim(
 
 @pytest.mark.sqlite
 def test_partner_with_the_fewest_messages_in_flight_comes_first(
-    arrive: Any, confirm: Any, database: Database, partner: Partner
+    confirm_orders: Any, database: Database, partner: Partner
 ) -> None:
-    first, _, last = (confirm(order_id) for order_id in arrive(3))
+    first, _, last = confirm_orders(3)
     with database.writing() as session:
         other = copy_to_other_partner(session, last)
         session.commit()
@@ -269,13 +258,11 @@ def test_partner_with_the_fewest_messages_in_flight_comes_first(
 
 @pytest.mark.sqlite
 def test_claimed_message_has_all_settings_of_its_partner(
-    order_id: int, confirm: Any, database: Database, session: Session, partner: Partner
+    order_id: int, confirm: Any, database: Database, session: Session, partner: Partner, change_partner: Any
 ) -> None:
     message_id = confirm(order_id)
     now = clock.now()
-    set_partner(
-        database,
-        partner,
+    change_partner(
         retry_schedule=[1, 2],
         success_codes=[0, 7],
         concurrency=3,
@@ -343,9 +330,9 @@ def test_partner_without_settings_gets_the_defaults(
 
 @pytest.mark.sqlite
 def test_oldest_due_messages_are_claimed_first(
-    arrive: Any, confirm: Any, database: Database, partner: Partner
+    confirm_orders: Any, database: Database, partner: Partner
 ) -> None:
-    ids = [confirm(order_id) for order_id in arrive(4)]
+    ids = confirm_orders(4)
     now = clock.now()
     with database.writing() as session:
         for minutes, message_id in enumerate(reversed(ids), 1):
@@ -356,9 +343,9 @@ def test_oldest_due_messages_are_claimed_first(
 
 @pytest.mark.sqlite
 def test_manual_probe_does_not_reserve_the_slot(
-    arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
+    confirm_orders: Any, database: Database, session: Session, partner: Partner
 ) -> None:
-    _, requested = (confirm(order_id) for order_id in arrive(2))
+    _, requested = confirm_orders(2)
     now = clock.now()
     set_breaker(database, partner, opened_at=now, probe_at=now)
     with database.writing() as writing:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import update
 
 from app.db import Database
 from app.delivery.models import MessageState
@@ -22,12 +21,10 @@ SENDERS = 4
 
 
 @pytest.fixture
-def record(app: Flask, database: Database, partner: Partner, tmp_path: Path) -> Iterator[Path]:
+def record(change_partner: Any, tmp_path: Path) -> Iterator[Path]:
     """The requests that a partner in its own process received."""
     with partner_that_records(tmp_path) as (url, record):
-        with database.writing() as session:
-            session.execute(update(Partner).values(base_url=url, concurrency=2 * SENDERS))
-            session.commit()
+        change_partner(base_url=url, concurrency=2 * SENDERS)
         yield record
 
 

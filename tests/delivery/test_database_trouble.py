@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from flask import Flask
-from sqlalchemy import event, func, select, text, update
+from sqlalchemy import event, func, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
@@ -37,12 +37,10 @@ def everything_is_delivered(session: Session) -> Callable[[], bool]:
 
 
 def test_several_workers_send_each_message_once(
-    app: Flask, database: Database, session: Session, partner: Partner, tmp_path: Path
+    app: Flask, database: Database, session: Session, partner: Partner, tmp_path: Path, change_partner: Any
 ) -> None:
     with partner_that_records(tmp_path) as (url, record):
-        with database.writing() as other:
-            other.execute(update(Partner).values(base_url=url, concurrency=12))
-            other.commit()
+        change_partner(base_url=url, concurrency=12)
         confirm_all(app, 1, add_orders(app, partner.id, 150))
         processes = [start(database.url, {"senders": 4}, None) for _ in range(3)]
         wait_until(everything_is_delivered(session))

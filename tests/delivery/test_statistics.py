@@ -188,11 +188,10 @@ def test_totals_match_a_plain_count_whenever_rows_are_folded(
 
 
 def test_attempts_of_the_worker_are_counted_before_and_after_folding(
-    database: Database, arrive: Any, confirm: Any, deliver: Any, network: Any, move_clock: Any
+    database: Database, confirm_orders: Any, deliver: Any, network: Any, move_clock: Any
 ) -> None:
     network.behave("503", times=2)
-    for order_id in arrive(4):
-        confirm(order_id)
+    confirm_orders(4)
     deliver()
     move_clock(minutes=2)
     assert_exact(database, clock.now())
@@ -306,13 +305,12 @@ def test_statistics_are_rolled_back_with_the_record(database: Database, arrive: 
 
 
 def test_concurrent_workers_and_folds_lose_no_attempt(
-    database: Database, arrive: Any, confirm: Any, network: Any, monkeypatch: pytest.MonkeyPatch
+    database: Database, confirm_orders: Any, network: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Fold rows of the current minute too.
     monkeypatch.setattr(statistics, "FOLDS", ((timedelta(minutes=-2), 30), (timedelta(minutes=-2), ALL_TIME)))
     network.behave("503", times=10)
-    for order_id in arrive(30):
-        confirm(order_id)
+    confirm_orders(30)
     stop = threading.Event()
 
     def keep_folding() -> None:

@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -30,43 +29,40 @@ from tests.delivery.queries import all_messages, message_of, wait_until
 from tests.delivery.workers import running_worker
 
 
-@contextmanager
-def slow_partner(database: Database, seconds: float) -> Iterator[misbehaving.FakePartner]:
-    """Responds slowly."""
+@pytest.fixture
+def slow_partner(change_partner: Any) -> Iterator[misbehaving.FakePartner]:
+    """The partner responds after 1.5 seconds."""
 
     def script(connection: misbehaving.Connection) -> None:
         while True:
             connection.receive()
-            connection.pause(seconds)
+            connection.pause(1.5)
             connection.send(misbehaving.response())
 
     with misbehaving.FakePartner(script) as fake_partner:
-        with database.writing() as session:
-            session.execute(update(Partner).values(base_url=fake_partner.url(""), deadline_seconds=20))
-            session.commit()
+        change_partner(base_url=fake_partner.url(""), deadline_seconds=20)
         yield fake_partner
 
 
 def test_sigterm_finishes_attempts_in_flight_and_claims_nothing(
-    app: Flask, settings: Settings, database: Database, session: Session, partner: Partner
+    app: Flask, settings: Settings, session: Session, partner: Partner, slow_partner: Any
 ) -> None:
-    with slow_partner(database, 1.5) as fake_partner:
-        confirm_all(app, 1, add_orders(app, partner.id, 6))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flask", "--app", "app", "deliver", "--workers", "2"],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "PO_INSTANCE": str(settings.instance),
-                "PO_DATABASE_URL": settings.database_url,
-            },
-        )
-        fake_partner.wait_for(lambda: len(fake_partner.received) == 2, 60)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+    confirm_all(app, 1, add_orders(app, partner.id, 6))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flask", "--app", "app", "deliver", "--workers", "2"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "PO_INSTANCE": str(settings.instance),
+            "PO_DATABASE_URL": settings.database_url,
+        },
+    )
+    slow_partner.wait_for(lambda: len(slow_partner.received) == 2, 60)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
     states = [message.state for message in all_messages(session)]
     assert sorted(states) == [MessageState.DELIVERED] * 2 + [MessageState.PENDING] * 4
-    assert len(fake_partner.received) == 2
+    assert len(slow_partner.received) == 2
     untouched = [message for message in all_messages(session) if message.state is MessageState.PENDING]
     assert not any(message.attempts or message.claims for message in untouched)
 
@@ -87,31 +83,28 @@ def test_signal_handler_that_outlasts_a_wait_does_not_block_the_worker() -> None
 
 
 def test_suspended_worker_loses_its_lease_and_still_records_its_attempt(
-    app: Flask, database: Database, session: Session, partner: Partner, network: Any
+    app: Flask, database: Database, session: Session, partner: Partner, slow_partner: Any, change_partner: Any
 ) -> None:
-    with slow_partner(database, 1.5) as fake_partner:
-        with database.writing() as other:
-            other.execute(update(Partner).values(deadline_seconds=4))
-            other.commit()
-        (order_id,) = add_orders(app, partner.id, 1)
-        confirm_all(app, 1, [order_id])
-        suspended = start(database.url, {"senders": 1, "lease_margin": 0.5}, None)
-        fake_partner.wait_for(lambda: len(fake_partner.received) == 1, 30)
-        assert suspended.pid
-        os.kill(suspended.pid, signal.SIGSTOP)
-        try:
-            with running_worker(database, senders=2, lease_margin=0.5):
-                wait_until(lambda: all_messages(session)[0].state is MessageState.DELIVERED, 60)
-        finally:
-            os.kill(suspended.pid, signal.SIGCONT)
-        wait_until(
-            lambda: all(attempt.outcome != "interrupted" for attempt in all_messages(session)[0].attempts), 30
-        )
-        suspended.terminate()
-        suspended.join(30)
+    change_partner(deadline_seconds=4)
+    (order_id,) = add_orders(app, partner.id, 1)
+    confirm_all(app, 1, [order_id])
+    suspended = start(database.url, {"senders": 1, "lease_margin": 0.5}, None)
+    slow_partner.wait_for(lambda: len(slow_partner.received) == 1, 30)
+    assert suspended.pid
+    os.kill(suspended.pid, signal.SIGSTOP)
+    try:
+        with running_worker(database, senders=2, lease_margin=0.5):
+            wait_until(lambda: all_messages(session)[0].state is MessageState.DELIVERED, 60)
+    finally:
+        os.kill(suspended.pid, signal.SIGCONT)
+    wait_until(
+        lambda: all(attempt.outcome != "interrupted" for attempt in all_messages(session)[0].attempts), 30
+    )
+    suspended.terminate()
+    suspended.join(30)
     (message,) = all_messages(session)
     assert message.state is MessageState.DELIVERED
-    assert len(message.attempts) == len(fake_partner.received) == 2
+    assert len(message.attempts) == len(slow_partner.received) == 2
     assert all(attempt.ended_at for attempt in message.attempts)
 
 

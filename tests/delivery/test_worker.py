@@ -223,11 +223,11 @@ def test_resend_of_a_superseded_response_is_rejected(
 
 
 def test_paused_partner_gets_only_manual_attempts(
-    arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, partner: Partner
+    arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, pause_partner: Any
 ) -> None:
     first, second = arrive(2)
     held, requested = confirm(first), confirm(second)
-    pause(database, partner)
+    pause_partner()
     with database.writing() as other:
         delivery_service.resend(other, message_of(other, requested), by="Ravi", reason="A probe")
         other.commit()
@@ -236,20 +236,11 @@ def test_paused_partner_gets_only_manual_attempts(
     assert message_of(session, held).is_paused
 
 
-def pause(database: Database, partner: Partner) -> None:
-    with database.writing() as session:
-        session.execute(
-            update(Partner).where(Partner.id == partner.id).values(paused_at=clock.now(), paused_reason="x")
-        )
-        session.commit()
-
-
 def test_three_consecutive_rejected_keys_pause_the_partner(
-    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, partner: Partner
+    confirm_orders: Any, deliver: Any, session: Session, network: Any, partner: Partner
 ) -> None:
     network.behave("401")
-    for order_id in arrive(4):
-        confirm(order_id)
+    confirm_orders(4)
     deliver()
     now = session.get(Partner, partner.id, populate_existing=True)
     assert now and now.paused
@@ -308,9 +299,9 @@ def test_message_of_a_lost_worker_is_sent_again_with_the_same_id(
 # SQLite has one writer, so no row is ever locked by another.
 @pytest.mark.postgresql
 def test_expired_message_that_another_worker_has_locked_is_skipped(
-    arrive: Any, confirm: Any, database: Database, session: Session, move_clock: Any
+    confirm_orders: Any, database: Database, session: Session, move_clock: Any
 ) -> None:
-    locked, free = (confirm(order_id) for order_id in arrive(2))
+    locked, free = confirm_orders(2)
     with database.writing() as lost:
         claim(lost, 2, clock.now())
         lost.commit()
@@ -341,11 +332,11 @@ def test_repeatedly_interrupted_message_fails(
     assert message.note_code is MessageNote.REPEATEDLY_INTERRUPTED
 
 
-def test_two_workers_never_claim_the_same_message(arrive: Any, confirm: Any, database: Database) -> None:
-    ids = {confirm(order_id) for order_id in arrive(12)}
-    with database.writing() as session:
-        session.execute(update(Partner).values(concurrency=12))
-        session.commit()
+def test_two_workers_never_claim_the_same_message(
+    confirm_orders: Any, database: Database, change_partner: Any
+) -> None:
+    ids = set(confirm_orders(12))
+    change_partner(concurrency=12)
     taken: list[str] = []
     lock = threading.Lock()
 
@@ -366,11 +357,8 @@ def test_two_workers_never_claim_the_same_message(arrive: Any, confirm: Any, dat
     assert sorted(taken) == sorted(ids)
 
 
-def test_concurrency_limit_of_a_partner_is_not_exceeded(
-    arrive: Any, confirm: Any, database: Database
-) -> None:
-    for order_id in arrive(6):
-        confirm(order_id)
+def test_concurrency_limit_of_a_partner_is_not_exceeded(confirm_orders: Any, database: Database) -> None:
+    confirm_orders(6)
     with database.writing() as session:
         session.execute(update(Partner).values(concurrency=2))
         assert len(claim(session, 8, clock.now()).messages) == 2
@@ -451,15 +439,9 @@ TOO_LONG_FOR_AN_INDEX = "".join(chr(0x10000 + 7919 * number % 0x2FFFF) for numbe
     ],
 )
 def test_unrecordable_reply_does_not_block_other_records(
-    reply: bytes,
-    arrive: Any,
-    confirm: Any,
-    database: Database,
-    session: Session,
-    partner: Partner,
-    network: Any,
+    reply: bytes, confirm_orders: Any, database: Database, session: Session, partner: Partner, network: Any
 ) -> None:
-    first, second = (confirm(order_id) for order_id in arrive(2))
+    first, second = confirm_orders(2)
 
     def script(connection: Connection) -> None:
         connection.receive()
@@ -484,10 +466,10 @@ def test_unrecordable_reply_does_not_block_other_records(
 
 
 def test_reply_that_the_database_rejects_loses_only_its_own_texts(
-    arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, monkeypatch: Any
+    confirm_orders: Any, deliver: Any, database: Database, session: Session, monkeypatch: Any
 ) -> None:
     """No such reply is known. If one occurs, others are still recorded completely."""
-    unstorable, *others = (confirm(order_id) for order_id in arrive(4))
+    unstorable, *others = confirm_orders(4)
     with database.reading() as other:
         object_id = message_of(other, unstorable).object_id
 

@@ -362,9 +362,15 @@ def test_download_on_another_machine_names_the_one_with_the_file(
 
 @pytest.mark.sqlite
 def test_canceled_export_leaves_no_file(
-    app: Flask, database: Database, meera: Browser, set_rows_at_once: Any, many_messages: Any, run_tasks: Any,
-    monkeypatch: pytest.MonkeyPatch, session: Session,
-) -> None:  # fmt: skip
+    app: Flask,
+    database: Database,
+    meera: Browser,
+    set_rows_at_once: Any,
+    many_messages: Any,
+    run_tasks: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    session: Session,
+) -> None:
     many_messages(1200)
     set_rows_at_once(1)
     job_id = create_export(meera, "/exports/webhooks.xlsx")
@@ -400,9 +406,15 @@ def test_cancellation_is_audited(
 
 @pytest.mark.sqlite
 def test_failed_export_leaves_no_partial_file_and_is_retried(
-    app: Flask, meera: Browser, set_rows_at_once: Any, many_messages: Any, run_tasks: Any, move_clock: Any,
-    monkeypatch: pytest.MonkeyPatch, session: Session,
-) -> None:  # fmt: skip
+    app: Flask,
+    meera: Browser,
+    set_rows_at_once: Any,
+    many_messages: Any,
+    run_tasks: Any,
+    move_clock: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    session: Session,
+) -> None:
     many_messages(1200)
     set_rows_at_once(1)
     job_id = create_export(meera, "/exports/webhooks.jsonl")

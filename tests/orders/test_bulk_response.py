@@ -15,8 +15,6 @@ from app.background import worker
 from app.db import Database
 from app.orders import bulk_queries, bulk_response, bulk_routes, queries
 from app.orders.models import BulkItem, Decision, PurchaseOrder
-from app.partners.models import Partner
-from app.partners.service import pause
 from app.ui.numbers import money
 from tests.people import HTMX, Browser, fields_of
 from tests.queries import count_rows, set_order
@@ -202,7 +200,7 @@ def test_result_follows_webhooks_until_all_have_ended(asha: Browser, arrive: Any
 
 
 def test_result_counts_webhooks_by_the_state_of_their_rows(
-    asha: Browser, arrive: Any, network: Any, deliver: Any, partner: Partner, database: Database
+    asha: Browser, arrive: Any, network: Any, deliver: Any, pause_partner: Any
 ) -> None:
     """A webhook that is retried is not counted as queued, and one of a paused partner is paused."""
 
@@ -218,9 +216,7 @@ def test_result_counts_webhooks_by_the_state_of_their_rows(
     assert shown() == ("Queued 1", ["Queued"], "1 queued")
     deliver()
     assert shown() == ("Retrying 1", ["Retrying"], "1 retrying")
-    with database.writing() as writing:
-        pause(writing, writing.get_one(Partner, partner.id), "Wait", by="Ravi")
-        writing.commit()
+    pause_partner()
     assert shown() == ("Paused 1", ["Paused"], "1 paused")
 
 

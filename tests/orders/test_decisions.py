@@ -12,10 +12,8 @@ from flask import Flask
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.db import Database
 from app.delivery.models import Message
 from app.orders.models import Decision, Delivery, ResponseState
-from app.partners.models import Partner
 from tests.buyer import order_of
 from tests.people import HTMX, Browser, fields_of
 from tests.queries import count_rows, set_order
@@ -335,12 +333,10 @@ def test_order_with_unknown_status_is_shown_without_a_form(
 
 @pytest.mark.sqlite
 def test_return_is_offered_only_if_the_partner_supports_it(
-    asha: Browser, order_id: int, database: Database, session: Session
+    asha: Browser, order_id: int, change_partner: Any
 ) -> None:
     assert not asha.get(f"/orders/{order_id}").page.select("input[value=RETURN]")
-    with database.writing() as other:
-        other.execute(update(Partner).values(accepts_return=True))
-        other.commit()
+    change_partner(accepts_return=True)
     assert asha.get(f"/orders/{order_id}").page.select("input[value=RETURN]")
     assert asha.respond(order_id, "RETURN", "Please move the date").status_code == 303
 

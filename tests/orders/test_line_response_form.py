@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 import requests
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.delivery.models import Message
 from app.orders.models import Decision, PurchaseOrder
-from app.partners.models import Partner
 from tests.people import HTMX, Browser
 from tests.queries import count_rows
 
@@ -111,9 +110,10 @@ def test_rejecting_every_line_is_a_rejection(asha: Browser, order_id: int, sessi
     assert len(session.scalars(select(Decision)).one().lines) == 3
 
 
-def test_partner_without_line_responses_refuses_lines(asha: Browser, order_id: int, session: Session) -> None:
-    session.execute(update(Partner).values(line_responses=False))
-    session.commit()
+def test_partner_without_line_responses_refuses_lines(
+    asha: Browser, order_id: int, change_partner: Any
+) -> None:
+    change_partner(line_responses=False)
     page = asha.get(f"/orders/{order_id}/answer")
     assert "does not accept responses to single lines" in page.visible_text
     assert "lines-0-response" not in page.text

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 import trustme
 from sqlalchemy.orm import Session
 
-from app.db import Database
 from app.delivery.oauth import tokens
 from app.partners.models import Partner
 from tests.delivery import misbehaving
@@ -48,20 +46,6 @@ def accepting_partner(serve: Callable[..., misbehaving.FakePartner]) -> misbehav
 def authority() -> trustme.CA:
     """A private CA."""
     return trustme.CA()
-
-
-@pytest.fixture
-def change(database: Database, partner: Partner) -> Callable[..., None]:
-    """Give the partner's row these values."""
-
-    def change(**values: Any) -> None:
-        with database.writing() as session:
-            row = session.get_one(Partner, partner.id)
-            for name, value in values.items():
-                setattr(row, name, value)
-            session.commit()
-
-    return change
 
 
 @pytest.fixture

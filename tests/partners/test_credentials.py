@@ -33,12 +33,11 @@ CLIENT_SECRET = "a-client-secret-of-ours"
 
 
 @pytest.fixture
-def deliver_responses(confirm: Any, arrive: Any, deliver: Any) -> Callable[..., None]:
+def deliver_responses(confirm_orders: Any, deliver: Any) -> Callable[..., None]:
     """Respond to orders as Asha and deliver the responses."""
 
     def deliver_responses(count: int = 1) -> None:
-        for order_id in arrive(count):
-            confirm(order_id)
+        confirm_orders(count)
         deliver()
 
     return deliver_responses
@@ -56,9 +55,9 @@ def states(session: Session) -> list[MessageState]:
 
 
 def test_bearer_token_and_headers_are_sent_and_masked_in_the_log(
-    deliver_responses: Any, accepting_partner: Any, change: Any, session: Session, browser_of: Any
+    deliver_responses: Any, accepting_partner: Any, change_partner: Any, session: Session, browser_of: Any
 ) -> None:
-    change(base_url=accepting_partner.url(""), bearer_token=BEARER)
+    change_partner(base_url=accepting_partner.url(""), bearer_token=BEARER)
     deliver_responses()
     (received,) = accepting_partner.received
     assert received.header("Authorization") == f"Bearer {BEARER}"
@@ -73,11 +72,11 @@ def test_bearer_token_and_headers_are_sent_and_masked_in_the_log(
 
 
 def test_webhooks_share_a_token_that_the_log_masks(
-    deliver_responses: Any, accepting_partner: Any, serve: Any, change: Any, session: Session
+    deliver_responses: Any, accepting_partner: Any, serve: Any, change_partner: Any, session: Session
 ) -> None:
     endpoint = serve(gives_tokens(token("a-token-of-theirs", expires_in=3600)))
     oauth = {"token_url": endpoint.url("/t"), "client_id": "po", "client_secret": CLIENT_SECRET}
-    change(base_url=accepting_partner.url(""), oauth={**oauth, "scope": "", "in_body": False})
+    change_partner(base_url=accepting_partner.url(""), oauth={**oauth, "scope": "", "in_body": False})
     deliver_responses(5)
     assert {request.header("Authorization") for request in accepting_partner.received} == {
         "Bearer a-token-of-theirs"
@@ -89,11 +88,11 @@ def test_webhooks_share_a_token_that_the_log_masks(
 
 
 def test_missing_token_retries_with_a_reason(
-    deliver_responses: Any, accepting_partner: Any, serve: Any, change: Any, session: Session
+    deliver_responses: Any, accepting_partner: Any, serve: Any, change_partner: Any, session: Session
 ) -> None:
     endpoint = serve(responds(response(b'{"error":"invalid_client"}', status="401 Unauthorized")))
     oauth = {"token_url": endpoint.url("/t"), "client_id": "po", "client_secret": CLIENT_SECRET}
-    change(base_url=accepting_partner.url(""), oauth={**oauth, "scope": "", "in_body": True})
+    change_partner(base_url=accepting_partner.url(""), oauth={**oauth, "scope": "", "in_body": True})
     deliver_responses()
     assert not accepting_partner.received
     message = session.scalars(select(Message)).one()
@@ -105,12 +104,12 @@ def test_missing_token_retries_with_a_reason(
 def test_each_attempt_has_a_new_signature_of_the_same_body(
     deliver_responses: Any,
     accepting_partner: Any,
-    change: Any,
+    change_partner: Any,
     database: Database,
     partner: Partner,
     session: Session,
 ) -> None:
-    change(base_url=accepting_partner.url(""))
+    change_partner(base_url=accepting_partner.url(""))
     with database.writing() as writing:
         row = writing.get_one(Partner, partner.id)
         secret = keys.add_signing_secret(writing, row)
@@ -131,12 +130,12 @@ def test_rotation_signs_with_both_secrets_until_the_old_one_expires(
     arrive: Any,
     deliver: Any,
     accepting_partner: Any,
-    change: Any,
+    change_partner: Any,
     database: Database,
     partner: Partner,
     move_clock: Any,
 ) -> None:
-    change(base_url=accepting_partner.url(""))
+    change_partner(base_url=accepting_partner.url(""))
     old, new = new_secret(), new_secret()
     with database.writing() as session:
         row = session.get_one(Partner, partner.id)
@@ -162,7 +161,7 @@ def test_rotation_signs_with_both_secrets_until_the_old_one_expires(
 def test_client_certificate_is_sent_and_its_file_is_private_and_gone(
     deliver_responses: Any,
     serve: Any,
-    change: Any,
+    change_partner: Any,
     authority: trustme.CA,
     settings: Settings,
     session: Session,
@@ -171,7 +170,9 @@ def test_client_certificate_is_sent_and_its_file_is_private_and_gone(
     context = server_context(authority.issue_cert("127.0.0.1"), clients=authority)
     server = serve(behaves, tls=context)
     pair = pem_of(authority.issue_cert("po-confirm.example"))
-    change(base_url=server.url(""), client_certificate=pair, ca_bundle=authority.cert_pem.bytes().decode())
+    change_partner(
+        base_url=server.url(""), client_certificate=pair, ca_bundle=authority.cert_pem.bytes().decode()
+    )
     files: list[tuple[Path, int]] = []
     load = ssl.SSLContext.load_cert_chain
 
@@ -194,7 +195,7 @@ def test_renewed_certificate_is_used_immediately(
     arrive: Any,
     deliver: Any,
     serve: Any,
-    change: Any,
+    change_partner: Any,
     authority: trustme.CA,
     session: Session,
     move_clock: Any,
@@ -202,7 +203,7 @@ def test_renewed_certificate_is_used_immediately(
     stranger = trustme.CA()
     context = server_context(authority.issue_cert("127.0.0.1"), clients=authority)
     server = serve(behaves, tls=context)
-    change(
+    change_partner(
         base_url=server.url(""),
         client_certificate=pem_of(stranger.issue_cert("po-confirm.example")),
         ca_bundle=authority.cert_pem.bytes().decode(),
@@ -212,16 +213,16 @@ def test_renewed_certificate_is_used_immediately(
     deliver()
     assert states(session) == [MessageState.PENDING]
     move_clock(seconds=90)
-    change(client_certificate=pem_of(authority.issue_cert("po-confirm.example")))
+    change_partner(client_certificate=pem_of(authority.issue_cert("po-confirm.example")))
     deliver()
     assert states(session) == [MessageState.DELIVERED]
 
 
 def test_unknown_ca_is_not_trusted(
-    deliver_responses: Any, serve: Any, change: Any, authority: trustme.CA, session: Session
+    deliver_responses: Any, serve: Any, change_partner: Any, authority: trustme.CA, session: Session
 ) -> None:
     server = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
-    change(base_url=server.url(""), retry_schedule=[60])
+    change_partner(base_url=server.url(""), retry_schedule=[60])
     deliver_responses()
     assert states(session) == [MessageState.PENDING]
     assert not server.received
@@ -230,14 +231,16 @@ def test_unknown_ca_is_not_trusted(
 def test_client_certificate_without_a_temporary_folder_is_retried(
     deliver_responses: Any,
     serve: Any,
-    change: Any,
+    change_partner: Any,
     authority: trustme.CA,
     tmp_path: Path,
     session: Session,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     server = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
-    change(base_url=server.url(""), client_certificate=pem_of(authority.issue_cert("po-confirm.example")))
+    change_partner(
+        base_url=server.url(""), client_certificate=pem_of(authority.issue_cert("po-confirm.example"))
+    )
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     deliver_responses()
     (message,) = session.scalars(select(Message))

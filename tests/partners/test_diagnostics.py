@@ -72,43 +72,43 @@ def test_busy_partner_is_the_partners_problem_and_no_baseline(check: Any, networ
     assert row().baseline["status"] == 200
 
 
-def test_unknown_name_fails_and_skips_the_rest(check: Any, change: Any) -> None:
-    change(base_url="https://nowhere.invalid")
+def test_unknown_name_fails_and_skips_the_rest(check: Any, change_partner: Any) -> None:
+    change_partner(base_url="https://nowhere.invalid")
     results = steps(check())
     assert results["DNS lookup"][0] == "Failed" and "failed" in results["DNS lookup"][1]
     assert results["Response"] == ("Skipped", "Skipped because an earlier step failed.")
 
 
-def test_name_that_resolved_before_is_a_network_problem(check: Any, change: Any) -> None:
+def test_name_that_resolved_before_is_a_network_problem(check: Any, change_partner: Any) -> None:
     check()
-    change(base_url="https://nowhere.invalid")
+    change_partner(base_url="https://nowhere.invalid")
     page = check()
     assert "in the network between us and the partner" in page.visible_text
     assert "Previously: 127.0.0.1" in steps(page)["DNS lookup"][1]
 
 
-def test_private_address_that_is_not_allowed_is_our_problem(check: Any, change: Any) -> None:
-    change(allow_addresses=["10.0.0.0/8"])
+def test_private_address_that_is_not_allowed_is_our_problem(check: Any, change_partner: Any) -> None:
+    change_partner(allow_addresses=["10.0.0.0/8"])
     page = check()
     assert "The problem is on our side." in page.visible_text
     assert "Allowed private addresses: 10.0.0.0/8" in steps(page)["Allowed address"][1]
 
 
-def test_refused_connection_is_the_partners_problem(check: Any, change: Any, serve: Any) -> None:
+def test_refused_connection_is_the_partners_problem(check: Any, change_partner: Any, serve: Any) -> None:
     stopped = serve(behaves)
     url = stopped.url("")
     stopped.__exit__()
-    change(base_url=url)
+    change_partner(base_url=url)
     page = check()
     assert "The problem is on the partner's side." in page.visible_text
     assert "Nothing is listening there" in steps(page)["Connection"][1]
 
 
 def test_certificate_of_an_unknown_ca_may_be_either_side(
-    check: Any, change: Any, serve: Any, authority: trustme.CA
+    check: Any, change_partner: Any, serve: Any, authority: trustme.CA
 ) -> None:
     server = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
-    change(base_url=server.url(""))
+    change_partner(base_url=server.url(""))
     page = check()
     state, words = steps(page)["TLS"]
     assert state == "Failed" and "127.0.0.1" in words and "valid until" in words
@@ -116,7 +116,7 @@ def test_certificate_of_an_unknown_ca_may_be_either_side(
 
 
 def test_expired_or_wrong_certificate_is_the_partners_problem(
-    check: Any, change: Any, serve: Any, authority: trustme.CA
+    check: Any, change_partner: Any, serve: Any, authority: trustme.CA
 ) -> None:
     ended = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
     for certificate, words in (
@@ -124,34 +124,36 @@ def test_expired_or_wrong_certificate_is_the_partners_problem(
         (authority.issue_cert("other.example"), "other.example"),
     ):
         server = serve(behaves, tls=server_context(certificate))
-        change(base_url=server.url(""), ca_bundle=authority.cert_pem.bytes().decode())
+        change_partner(base_url=server.url(""), ca_bundle=authority.cert_pem.bytes().decode())
         page = check()
         assert "The problem is on the partner's side." in page.visible_text
         assert words in steps(page)["TLS"][1]
 
 
 def test_certificate_that_expires_soon_or_changed_is_reported(
-    check: Any, change: Any, serve: Any, authority: trustme.CA
+    check: Any, change_partner: Any, serve: Any, authority: trustme.CA
 ) -> None:
     soon = clock.now() + datetime.timedelta(days=3)
     bundle = authority.cert_pem.bytes().decode()
     first = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
-    change(base_url=first.url(""), ca_bundle=bundle)
+    change_partner(base_url=first.url(""), ca_bundle=bundle)
     assert "Everything works" in check().visible_text
     second = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
-    change(base_url=second.url(""))
+    change_partner(base_url=second.url(""))
     assert "changed since the last successful check" in steps(check())["TLS"][1]
     third = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1", not_after=soon)))
-    change(base_url=third.url(""))
+    change_partner(base_url=third.url(""))
     state, words = steps(check())["TLS"]
     assert (state, "renew it soon" in words) == ("Warning", True)
 
 
 def test_expired_client_certificate_is_our_problem(
-    check: Any, change: Any, serve: Any, authority: trustme.CA
+    check: Any, change_partner: Any, serve: Any, authority: trustme.CA
 ) -> None:
     ended = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    change(client_certificate=pem_of(authority.issue_cert("po.example", not_before=ended, not_after=ended)))
+    change_partner(
+        client_certificate=pem_of(authority.issue_cert("po.example", not_before=ended, not_after=ended))
+    )
     state, words = steps(check())["Client certificate"]
     assert state == "Failed" and "expired on 2020-01-01" in words
 
@@ -159,22 +161,22 @@ def test_expired_client_certificate_is_our_problem(
 @pytest.mark.parametrize(
     ("seconds", "state"), [(0, "OK"), (60, "Warning"), (-60, "Warning"), (900, "Failed")]
 )
-def test_clocks_are_compared(check: Any, change: Any, serve: Any, seconds: int, state: str) -> None:
+def test_clocks_are_compared(check: Any, change_partner: Any, serve: Any, seconds: int, state: str) -> None:
     def dated(connection: Any) -> None:
         connection.receive()
         theirs = clock.now() + datetime.timedelta(seconds=seconds)
         connection.send(response(b'{"response_code":0}', f"Date: {format_datetime(theirs, usegmt=True)}"))
 
-    change(base_url=serve(lambda connection: connection.stall(), dated).url(""))
+    change_partner(base_url=serve(lambda connection: connection.stall(), dated).url(""))
     result, words = steps(check())["Clock"]
     assert result == state, words
     assert ("rejected" in words) is (state == "Failed")
 
 
 def test_handshake_that_never_ends_times_out(
-    check: Any, change: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
+    check: Any, change_partner: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(diagnostics, "CONNECT_SECONDS", 0.3)
     server = serve(lambda connection: connection.stall())
-    change(base_url=server.url("").replace("http:", "https:"))
+    change_partner(base_url=server.url("").replace("http:", "https:"))
     assert steps(check())["TLS"][0] == "Failed"

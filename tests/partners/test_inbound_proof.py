@@ -93,11 +93,9 @@ def test_signature_headers_are_ignored_without_a_secret(
 
 
 def test_key_alone_is_rejected_where_a_signature_is_required(
-    call: Any, secret: str, database: Database, partner: Partner, example_bodies: Any, anonymous: Browser
+    call: Any, secret: str, change_partner: Any, example_bodies: Any, anonymous: Browser
 ) -> None:
-    with database.writing() as session:
-        session.get_one(Partner, partner.id).signature_required = True
-        session.commit()
+    change_partner(signature_required=True)
     key, signature = {"X-Partner-Key": INBOUND_KEY}, signed(secret, dumps(example_bodies[0]))
     assert call(key).status_code == 401
     assert anonymous.get("/api/v0/ping", headers=key).status_code == 401
@@ -106,11 +104,9 @@ def test_key_alone_is_rejected_where_a_signature_is_required(
 
 
 def test_signature_required_without_a_secret_rejects_everything(
-    call: Any, database: Database, partner: Partner, example_bodies: Any
+    call: Any, change_partner: Any, example_bodies: Any
 ) -> None:
-    with database.writing() as session:
-        session.get_one(Partner, partner.id).signature_required = True
-        session.commit()
+    change_partner(signature_required=True)
     key, signature = {"X-Partner-Key": INBOUND_KEY}, signed(new_secret(), dumps(example_bodies[0]))
     assert call(key).status_code == 401
     assert call({**key, **signature}).status_code == 401

@@ -306,11 +306,15 @@ def test_concurrent_edit_saves_nothing_and_keeps_input(admin: Browser, partner: 
 
 
 def test_change_during_the_test_send_is_not_overwritten(
-    admin: Browser, serve: Any, change: Callable[..., None], partner: Partner, row: Callable[[], Partner]
+    admin: Browser,
+    serve: Any,
+    change_partner: Callable[..., None],
+    partner: Partner,
+    row: Callable[[], Partner],
 ) -> None:
     def saves_a_change(connection: Any) -> None:
         connection.receive()
-        change(contact="Saved meanwhile", changed_at=clock.now())
+        change_partner(contact="Saved meanwhile", changed_at=clock.now())
         connection.send(response())
 
     url = edit_url(partner)
@@ -491,7 +495,7 @@ def test_partner_pages_show_no_secret(
 
 
 def test_echoed_secrets_are_masked(
-    subtests: pytest.Subtests, admin: Browser, serve: Any, change: Any, partner: Partner
+    subtests: pytest.Subtests, admin: Browser, serve: Any, change_partner: Any, partner: Partner
 ) -> None:
     def echoes(connection: Any) -> None:
         received = connection.receive()
@@ -503,7 +507,7 @@ def test_echoed_secrets_are_masked(
 
     endpoint = serve(gives_tokens(token("a-token-of-theirs")))
     oauth = {"token_url": endpoint.url(), "client_id": "po", "client_secret": "s" * 20}
-    change(base_url=serve(echoes).url(""), oauth={**oauth, "scope": "", "in_body": False})
+    change_partner(base_url=serve(echoes).url(""), oauth={**oauth, "scope": "", "in_body": False})
     for page_name in ("test", "check"):
         with subtests.test(page=page_name):
             url = f"/partners/{partner.id}/{page_name}"
@@ -561,7 +565,9 @@ RESPONSES = [
 ]
 
 
-def test_test_send_describes_each_response(ravi: Browser, serve: Any, change: Any, partner: Partner) -> None:
+def test_test_send_describes_each_response(
+    ravi: Browser, serve: Any, change_partner: Any, partner: Partner
+) -> None:
     url = f"/partners/{partner.id}/test"
     fields = ravi.fill(url, url)
     for reply, words in RESPONSES:
@@ -570,14 +576,14 @@ def test_test_send_describes_each_response(ravi: Browser, serve: Any, change: An
             connection.receive()
             connection.send(reply)
 
-        change(base_url=serve(script).url(""))
+        change_partner(base_url=serve(script).url(""))
         shown = ravi.send(url, fields)
         assert shown.status_code == 200
         assert words in shown.visible_text
 
 
 def test_test_send_does_not_block_other_writers(
-    ravi: Browser, serve: Any, change: Any, partner: Partner, database: Database
+    ravi: Browser, serve: Any, change_partner: Any, partner: Partner, database: Database
 ) -> None:
     received, may_respond = threading.Event(), threading.Event()
 
@@ -587,7 +593,7 @@ def test_test_send_does_not_block_other_writers(
         may_respond.wait(10)
         connection.send(response())
 
-    change(base_url=serve(slow).url(""), deadline_seconds=8.0)
+    change_partner(base_url=serve(slow).url(""), deadline_seconds=8.0)
     url = f"/partners/{partner.id}/test"
     fields = ravi.fill(url, url)
     shown: list[Any] = []
@@ -632,15 +638,14 @@ def test_partner_page_charts_the_attempts_of_24_hours(
 
 
 def test_pause_queues_webhooks_and_resume_sends_them(
-    confirm: Any, ravi: Browser, arrive: Any, deliver: Any, partner: Partner, session: Session
+    confirm_orders: Any, ravi: Browser, deliver: Any, partner: Partner, session: Session
 ) -> None:
     page = f"/partners/{partner.id}"
     empty = ravi.submit(page, f"{page}/pause")
     assert empty.status_code == 422 and "Enter a reason" in empty.visible_text
     fields = {**ravi.fill(page, f"{page}/pause"), "reason": "Their maintenance"}
     assert ravi.send(f"{page}/pause", fields).location == f"{page}?done=paused"
-    for order_id in arrive(3):
-        confirm(order_id)
+    confirm_orders(3)
     deliver()
     shown = ravi.get(page)
     assert (
@@ -814,9 +819,9 @@ def test_integration_guide_signed_call_works(
 
 
 def test_integration_guide_describes_requests_and_responses(
-    ravi: Browser, partner: Partner, secrets: list[str], change: Any
+    ravi: Browser, partner: Partner, secrets: list[str], change_partner: Any
 ) -> None:
-    change(success_codes=[0, 7])
+    change_partner(success_codes=[0, 7])
     words = ravi.get(f"/partners/{partner.id}/sheet").visible_text
     for expected in (
         '"response_code": 0 or 7',
@@ -833,7 +838,7 @@ def test_integration_guide_describes_requests_and_responses(
 
 
 def test_integration_guide_names_line_responses_as_they_are_sent(
-    ravi: Browser, partner: Partner, change: Any
+    ravi: Browser, partner: Partner, change_partner: Any
 ) -> None:
     split = Split(Decimal(1), date(2026, 12, 18))
     line = LineResponse(
@@ -842,7 +847,7 @@ def test_integration_guide_names_line_responses_as_they_are_sent(
     names = [name for name, _ in encode([line])]
     url = f"/partners/{partner.id}/sheet"
     assert [dt.get_text() for dt in ravi.get(url).page.select("#lines ~ dl dt")] == names
-    change(line_responses=False)
+    change_partner(line_responses=False)
     assert not ravi.get(url).page.select("#lines")
 
 

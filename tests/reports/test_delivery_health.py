@@ -9,11 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import update
 
 from app import clock
-from app.db import Database
-from app.partners.models import Partner
 from app.reports import charts
 from app.reports.delivery_health import RANGES
 from app.reports.presenters import percent
@@ -108,18 +105,15 @@ def test_unknown_parameters_are_ignored_with_a_notice(meera: Browser, partner: A
 
 
 def test_backlog_shows_its_size_and_oldest_message(
-    meera: Browser, arrive: Any, confirm: Any, move_clock: Any, database: Database
+    meera: Browser, confirm_orders: Any, move_clock: Any, change_partner: Any
 ) -> None:
-    for order_id in arrive(2):
-        confirm(order_id)
+    confirm_orders(2)
     move_clock(hours=1)
     page = meera.get("/health")
     assert figures(page)["Backlog"].startswith("2 oldest from")
     assert page.one("table.by-partner time").get_text() == "1 h ago"
     assert "state=pending" in page.one(".figures a")["href"]
-    with database.writing() as session:
-        session.execute(update(Partner).values(paused_at=clock.now(), paused_reason="x"))
-        session.commit()
+    change_partner(paused_at=clock.now(), paused_reason="x")
     page = meera.get("/health")
     assert figures(page)["Backlog"].endswith("(all paused)")
     assert "state=held" in page.one(".figures a")["href"]

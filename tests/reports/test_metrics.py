@@ -28,11 +28,10 @@ def scraped(app: Any) -> dict[tuple[str, str], float]:
 
 
 def test_attempts_are_counted_by_outcome(
-    app: Any, arrive: Any, confirm: Any, deliver: Any, network: Any, move_clock: Any
+    app: Any, confirm_orders: Any, deliver: Any, network: Any, move_clock: Any
 ) -> None:
     network.behave("503", times=2)
-    for order_id in arrive(3):
-        confirm(order_id)
+    confirm_orders(3)
     deliver()
     move_clock(seconds=10)
     deliver()
@@ -46,7 +45,7 @@ def test_attempts_are_counted_by_outcome(
 
 
 def test_queued_messages_are_counted_by_state(
-    app: Any, arrive: Any, confirm: Any, deliver: Any, network: Any, database: Database, move_clock: Any
+    app: Any, arrive: Any, confirm: Any, deliver: Any, network: Any, change_partner: Any, move_clock: Any
 ) -> None:
     first, second, third = arrive(3)
     network.behave("503", times=1)
@@ -61,9 +60,7 @@ def test_queued_messages_are_counted_by_state(
     move_clock(seconds=60)
     assert scraped(app)["po_confirm_oldest_due_seconds", ""] >= 60
 
-    with database.writing() as session:
-        session.execute(update(Partner).values(paused_at=clock.now(), paused_reason="x"))
-        session.commit()
+    change_partner(paused_at=clock.now(), paused_reason="x")
     samples = scraped(app)
     assert samples["po_confirm_partner_paused", ""] == 1
     assert (samples["po_confirm_messages", "state=held"], samples["po_confirm_messages", "state=due"]) == (
@@ -103,14 +100,12 @@ def test_metrics_contain_no_secret(app: Any, arrive: Any, confirm: Any, deliver:
 
 
 def test_all_families_are_valid_with_any_partner_name(
-    app: Any, arrive: Any, confirm: Any, deliver: Any, database: Database
+    app: Any, arrive: Any, confirm: Any, deliver: Any, change_partner: Any
 ) -> None:
     partner_name = 'A "b" \\ c\nd {e="f"} ₹'
     confirm(arrive(1)[0])
     deliver()
-    with database.writing() as session:
-        session.execute(update(Partner).values(name=partner_name))
-        session.commit()
+    change_partner(name=partner_name)
     text = app.test_client().get("/metrics").get_data(as_text=True)
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert {name: family.type for name, family in families.items()} == {

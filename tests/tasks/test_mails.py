@@ -270,10 +270,9 @@ def test_mail_command_sends_a_test(app: Flask, mail_server: MailServer, session:
 
 
 def test_wrong_key_pauses_once_and_sends_one_mail(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, move_clock: Any, session: Session, ravi: Browser
+    confirm_orders: Any, network: Any, deliver: Any, move_clock: Any, session: Session, ravi: Browser
 ) -> None:
-    for order_id in arrive(6):
-        confirm(order_id)
+    confirm_orders(6)
     network.behave("status", status=401)
     for _ in range(3):
         deliver()
@@ -300,9 +299,15 @@ def test_manual_pause_sends_no_mail(database: Database, partner: Partner, sessio
 
 
 def test_items_that_need_attention_are_sent_as_one_mail(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, move_clock: Any, send: Send,
-    mail_server: MailServer, session: Session,
-) -> None:  # fmt: skip
+    arrive: Any,
+    confirm: Any,
+    network: Any,
+    deliver: Any,
+    move_clock: Any,
+    send: Send,
+    mail_server: MailServer,
+    session: Session,
+) -> None:
     network.behave("status", status=422)
     for order_id in arrive(3):
         confirm(order_id)
@@ -319,9 +324,16 @@ def test_items_that_need_attention_are_sent_as_one_mail(
 
 
 def test_event_settled_before_sending_sends_no_mail(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, move_clock: Any, send: Send,
-    mail_server: MailServer, session: Session, database: Database,
-) -> None:  # fmt: skip
+    arrive: Any,
+    confirm: Any,
+    network: Any,
+    deliver: Any,
+    move_clock: Any,
+    send: Send,
+    mail_server: MailServer,
+    session: Session,
+    database: Database,
+) -> None:
     network.behave("status", status=422, times=1)
     message_id = confirm(arrive(1)[0])
     deliver()
@@ -392,9 +404,18 @@ def test_deadlines_are_one_digest_a_day(
 
 
 def test_link_in_a_mail_changes_nothing(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, move_clock: Any, send: Send,
-    mail_server: MailServer, session: Session, database: Database, settings: Settings, ravi: Browser,
-) -> None:  # fmt: skip
+    arrive: Any,
+    confirm: Any,
+    network: Any,
+    deliver: Any,
+    move_clock: Any,
+    send: Send,
+    mail_server: MailServer,
+    session: Session,
+    database: Database,
+    settings: Settings,
+    ravi: Browser,
+) -> None:
     network.behave("status", status=401)
     ids = arrive(6)
     for order_id in ids[:5]:

@@ -31,7 +31,7 @@ def test_event_without_mail_server_writes_no_mail(
     network: Any,
     deliver: Any,
     session: Session,
-) -> None:  # fmt: skip
+) -> None:
     network.behave("status", status=422)
     confirm(arrive(1)[0])
     deliver()

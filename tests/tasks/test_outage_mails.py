@@ -13,16 +13,14 @@ from tests.tasks.mail_server import MailServer
 def test_outage_sends_one_mail_at_its_start_and_one_at_recovery(
     mode: str,
     more: dict[str, int],
-    arrive: Any,
-    confirm: Any,
+    confirm_orders: Any,
     network: Any,
     deliver: Any,
     move_clock: Any,
     send: Any,
     mail_server: MailServer,
 ) -> None:
-    for order_id in arrive(8):
-        confirm(order_id)
+    confirm_orders(8)
     network.behave(mode, **more)
     for _ in range(3):
         deliver()

@@ -61,10 +61,9 @@ def test_bar_takes_filters_of_every_type(
 
 @pytest.mark.parametrize("path", LISTS)
 def test_list_has_filters_columns_views_new_rows_and_exports(
-    meera: Browser, arrive: Any, path: str, deliver: Any, confirm: Any
+    meera: Browser, confirm_orders: Any, path: str, deliver: Any
 ) -> None:
-    for order_id in arrive(2):
-        confirm(order_id)
+    confirm_orders(2)
     deliver()
     page = meera.get(path)
     listing = LISTS[path]

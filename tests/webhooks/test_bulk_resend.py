@@ -29,7 +29,6 @@ from app.delivery.models import (
 )
 from app.delivery.resend_blocker import ResendBlocker, resend_blocker
 from app.delivery.retry_policy import DEFAULT_SCHEDULE
-from app.partners import service as partner_service
 from app.partners.models import Partner
 from app.tasks.models import Job, JobState
 from app.tasks.worker import Worker
@@ -106,19 +105,6 @@ def set_states(database: Database, *wanted: MessageState, **more: Any) -> None:
             for name, value in more.items():
                 setattr(message, name, value)
         session.commit()
-
-
-@pytest.fixture
-def confirm_orders(confirm: Any, arrive: Any) -> Callable[[int], list[int]]:
-    """Confirm orders as Asha, without delivery."""
-
-    def confirm_orders(count: int) -> list[int]:
-        orders: list[int] = arrive(count)
-        for order_id in orders:
-            confirm(order_id)
-        return orders
-
-    return confirm_orders
 
 
 def resend_all(browser: Browser, url: str, reason: str = "Partner recovered") -> Any:
@@ -227,15 +213,13 @@ def test_unsuccessful_resend_shows_the_attempt_and_the_state_of_the_webhook(
 
 
 def test_report_keeps_the_state_before_the_resend(
-    ravi: Browser, confirm_orders: Any, database: Database, partner: Partner, session: Session
+    ravi: Browser, confirm_orders: Any, database: Database, pause_partner: Any
 ) -> None:
     """States are those that the list of webhooks shows, also for a skipped webhook of a paused partner."""
     confirm_orders(3)
     set_states(database, MessageState.PENDING, MessageState.FAILED, attempts_made=2)
     done, _ = resend_all(ravi, f"{PLAN}?state=&partner=Bharat+Connect")
-    with database.writing() as writing:
-        partner_service.pause(writing, writing.get_one(Partner, partner.id), "Wait", by="Ravi")
-        writing.commit()
+    pause_partner()
     rows = ravi.get(done.location).page.select("tbody tr")
     shown = [
         (row.select_one(".col-before span").get_text(), row.select_one(".col-now").get_text(strip=True))
@@ -482,35 +466,31 @@ def test_bulk_resend_requests_no_more_than_the_limit_per_partner(
 
 @pytest.mark.sqlite
 def test_bulk_resend_skips_paused_partners(
-    ravi: Browser, confirm_orders: Any, database: Database, partner: Partner
+    ravi: Browser, confirm_orders: Any, database: Database, pause_partner: Any
 ) -> None:
     confirm_orders(1)
     set_states(database, MessageState.FAILED)
-    with database.writing() as writing:
-        partner_service.pause(writing, writing.get_one(Partner, partner.id), "Wait", by="Ravi")
-        writing.commit()
+    pause_partner()
     assert "Resume it first" in ravi.get(f"{PLAN}?state=failed").visible_text
 
 
 @pytest.mark.sqlite
 def test_delivered_webhooks_are_resent_only_with_the_permission(
     ravi: Browser,
-    browser_of: Any,
+    admin: Browser,
     asha: Browser,
-    confirm_orders: Any,
+    order_id: int,
+    message_id: str,
     deliver: Any,
     network: Any,
     session: Session,
     run_jobs: Any,
 ) -> None:
-    (order_id,) = confirm_orders(1)
     deliver()
-    (message,) = messages(session)
-    url = f"{PLAN}?ids={message.id}&delivered=1"
+    url = f"{PLAN}?ids={message_id}&delivered=1"
     assert "None of these webhooks can be resent" in ravi.get(url).visible_text
-    assert not ravi.get(f"/webhooks/{message.id}").page.select("a[href*='delivered=1']")
-    admin = browser_of("admin")
-    link = admin.get(f"/webhooks/{message.id}").one("a[href*='delivered=1']")
+    assert not ravi.get(f"/webhooks/{message_id}").page.select("a[href*='delivered=1']")
+    link = admin.get(f"/webhooks/{message_id}").one("a[href*='delivered=1']")
     network.behave("refuse", times=1, error_cd="BPR038", error_dtl="Known already")
     done, plan = resend_all(admin, str(link["href"]), "Lost by the partner")
     assert "a second time" in plan.visible_text

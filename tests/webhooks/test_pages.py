@@ -66,10 +66,9 @@ def test_webhook_list_is_newest_first_with_stable_pages(
 
 
 def test_supplier_staff_see_the_messages_of_their_own_ids_only(
-    asha: Browser, confirm: Any, omar: Browser, arrive: Any
+    asha: Browser, confirm_orders: Any, omar: Browser
 ) -> None:
-    for order_id in arrive(3):
-        confirm(order_id)
+    confirm_orders(3)
     assert len(ids(asha.get("/webhooks"))) == 3
     own = ids(omar.get("/webhooks"))
     assert len(own) == 1
@@ -81,10 +80,8 @@ def test_supplier_staff_see_the_messages_of_their_own_ids_only(
 
 @pytest.mark.sqlite
 def test_webhook_without_scripts_has_a_refresh_link(
-    asha: Browser, confirm: Any, order_id: int, deliver: Any, session: Session
+    asha: Browser, message_id: str, order_id: int, deliver: Any
 ) -> None:
-    confirm(order_id)
-    message_id = session.scalars(select(Message.id)).one()
     for url in (f"/webhooks/{message_id}", f"/orders/{order_id}"):
         assert asha.get(asha.get(url).one("noscript a")["href"]).one("noscript a")["href"] == url
     deliver()
@@ -263,10 +260,8 @@ def test_reader_without_the_permission_has_no_resend_button(
 
 @pytest.mark.sqlite
 def test_support_cancels_a_queued_webhook_and_the_order_reopens(
-    asha: Browser, confirm: Any, ravi: Browser, order_id: int, deliver: Any, network: Any, session: Session
+    asha: Browser, message_id: str, ravi: Browser, order_id: int, deliver: Any, network: Any, session: Session
 ) -> None:
-    confirm(order_id)
-    message_id = session.scalars(select(Message.id)).one()
     page, action = f"/webhooks/{message_id}", f"/webhooks/{message_id}/withdraw"
     fields = ravi.fill(page, action)
     invalid = ravi.send(action, {**fields, "why": " "})
@@ -291,11 +286,9 @@ def test_support_cancels_a_queued_webhook_and_the_order_reopens(
 
 @pytest.mark.sqlite
 def test_cancel_of_a_queued_resend_keeps_the_delivery(
-    confirm: Any, ravi: Browser, order_id: int, deliver: Any, database: Database, session: Session
+    message_id: str, ravi: Browser, deliver: Any, database: Database, session: Session
 ) -> None:
-    confirm(order_id)
     deliver()
-    message_id = session.scalars(select(Message.id)).one()
     page, action = f"/webhooks/{message_id}", f"/webhooks/{message_id}/withdraw"
 
     def resend_again() -> None:
@@ -361,11 +354,7 @@ def test_failed_webhook_links_to_diagnostics(
 
 
 @pytest.mark.sqlite
-def test_state_refreshes_until_it_is_final(
-    asha: Browser, confirm: Any, arrive: Any, deliver: Any, session: Session
-) -> None:
-    confirm(arrive(1)[0])
-    message_id = session.scalars(select(Message.id)).one()
+def test_state_refreshes_until_it_is_final(asha: Browser, message_id: str, deliver: Any) -> None:
     url = f"/webhooks/{message_id}/state"
     waiting = asha.get(f"/webhooks/{message_id}")
     assert waiting.page.select(f"[data-hx-get^='{url}']")
@@ -379,12 +368,10 @@ def test_state_refreshes_until_it_is_final(
 
 @pytest.mark.sqlite
 def test_partner_response_is_shown_escaped(
-    confirm: Any, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
+    message_id: str, meera: Browser, deliver: Any, network: Any
 ) -> None:
     network.behave("refuse", times=1, error_dtl="<script>alert(1)</script><b data-hx-get=/logout>")
-    confirm(arrive(1)[0])
     deliver()
-    message_id = session.scalars(select(Message.id)).one()
     page = meera.get(f"/webhooks/{message_id}")
     assert "<script>alert(1)" not in page.text
     assert "alert(1)" in page.visible_text
@@ -417,15 +404,11 @@ def test_attempt_as_curl_command_runs_in_a_shell(
 
 @pytest.mark.sqlite
 def test_each_masked_header_has_its_own_variable(
-    confirm: Any, ravi: Browser, arrive: Any, deliver: Any, partner: Any, database: Any, session: Session
+    message_id: str, ravi: Browser, deliver: Any, change_partner: Any
 ) -> None:
-    with database.writing() as writing:
-        row = writing.get_one(Partner, partner.id)
-        row.headers = [["X-Api-Key", "a-secret-of-ours"], ["X-Client", "another-secret"]]
-        writing.commit()
-    confirm(arrive(1)[0])
+    change_partner(headers=[["X-Api-Key", "a-secret-of-ours"], ["X-Client", "another-secret"]])
     deliver()
-    page = ravi.get(f"/webhooks/{session.scalars(select(Message.id)).one()}")
+    page = ravi.get(f"/webhooks/{message_id}")
     command = page.one("#as-curl").get_text()
     assert """-H 'X-Api-Key: '"$PARTNER_KEY" """.strip() in command
     assert """-H 'X-Client: '"$PARTNER_KEY_2" """.strip() in command
@@ -452,15 +435,13 @@ def test_secret_echoed_by_the_partner_is_not_stored(
 
 @pytest.mark.sqlite
 def test_two_attempts_are_compared_line_by_line(
-    confirm: Any, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session, move_clock: Any
+    message_id: str, meera: Browser, deliver: Any, network: Any, session: Session, move_clock: Any
 ) -> None:
     network.behave("status", times=1, status=503)
-    confirm(arrive(1)[0])
     deliver()
     move_clock(seconds=60)
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
     deliver()
-    message_id = session.scalars(select(Message.id)).one()
     message = queries.message(session, None, message_id)
     assert message and all("response_body" in inspect(attempt).unloaded for attempt in message.attempts)
     data = meera.get(f"/webhooks/{message_id}.json").get_json()
@@ -616,10 +597,9 @@ def test_open_list_polls_the_number_of_new_webhooks(
         assert poll_url(meera.get(url, headers=HTMX)) == url
 
 
-def test_new_webhooks_are_counted_within_the_readers_scope(confirm: Any, omar: Browser, arrive: Any) -> None:
+def test_new_webhooks_are_counted_within_the_readers_scope(confirm_orders: Any, omar: Browser) -> None:
     url = poll_url(omar.get("/webhooks"))
-    for order_id in arrive(3):
-        confirm(order_id)
+    confirm_orders(3)
     shown = len(ids(omar.get("/webhooks")))
     assert 0 < shown < 3
     assert omar.get(url, headers=HTMX).visible_text == f"{shown} new webhook{'s' if shown > 1 else ''}: show"

@@ -52,10 +52,9 @@ def test_partner_is_failing_after_failures_in_a_row_until_a_success() -> None:
 
 
 def test_partner_with_503_responses_fails_and_recovers(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, move_clock: Any, state: Any, ravi: Browser
+    confirm_orders: Any, network: Any, deliver: Any, move_clock: Any, state: Any, ravi: Browser
 ) -> None:
-    for order_id in arrive(5):
-        confirm(order_id)
+    confirm_orders(5)
     assert state() is PartnerState.ACTIVE
     network.behave("status", status=503)
     deliver()
@@ -74,10 +73,9 @@ def test_partner_with_503_responses_fails_and_recovers(
 
 @pytest.mark.sqlite
 def test_fewer_failures_than_the_setting_are_only_a_delay(
-    database: Database, arrive: Any, confirm: Any, network: Any, deliver: Any, state: Any, ravi: Browser
+    database: Database, confirm_orders: Any, network: Any, deliver: Any, state: Any, ravi: Browser
 ) -> None:
-    for order_id in arrive(2):
-        confirm(order_id)
+    confirm_orders(2)
     network.behave("status", status=503)
     deliver()
     assert state() is PartnerState.DELAYED and not banners(ravi)
@@ -99,10 +97,9 @@ def test_setting_decides_how_many_failures_count(
 @pytest.mark.sqlite
 @pytest.mark.parametrize("status", [401, 429])
 def test_rejected_keys_and_rate_limits_are_not_failing(
-    status: int, arrive: Any, confirm: Any, network: Any, deliver: Any, move_clock: Any, state: Any
+    status: int, confirm_orders: Any, network: Any, deliver: Any, move_clock: Any, state: Any
 ) -> None:
-    for order_id in arrive(4):
-        confirm(order_id)
+    confirm_orders(4)
     network.behave("status", status=status)
     deliver()
     assert state() is (PartnerState.DELAYED if status == 429 else PartnerState.PAUSED)
@@ -137,10 +134,9 @@ def test_only_readers_with_waiting_webhooks_see_the_banner(
 
 @pytest.mark.sqlite
 def test_failing_partner_is_red_in_partners_and_health(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, ravi: Browser
+    confirm_orders: Any, network: Any, deliver: Any, ravi: Browser
 ) -> None:
-    for order_id in arrive(3):
-        confirm(order_id)
+    confirm_orders(3)
     network.behave("status", status=503)
     deliver()
     for path in ("/partners", "/health"):
@@ -161,28 +157,17 @@ def test_last_delivery_is_that_of_each_partner(
 
 
 def test_paused_partner_is_not_failing(
-    database: Database,
-    arrive: Any,
-    confirm: Any,
-    network: Any,
-    deliver: Any,
-    state: Any,
-    partner: Partner,
-    ravi: Browser,
+    pause_partner: Any, confirm_orders: Any, network: Any, deliver: Any, state: Any, ravi: Browser
 ) -> None:
-    for order_id in arrive(3):
-        confirm(order_id)
+    confirm_orders(3)
     network.behave("status", status=503)
     deliver()
-    with database.writing() as writing:
-        row = writing.get_one(Partner, partner.id)
-        partner_service.pause(writing, row, "Maintenance", by="Ravi")
-        writing.commit()
+    pause_partner("Maintenance")
     assert state() is PartnerState.PAUSED and not banners(ravi)
 
 
 def test_support_gets_one_item_with_its_next_steps(
-    database: Database,
+    change_partner: Any,
     arrive: Any,
     confirm: Any,
     network: Any,
@@ -192,10 +177,7 @@ def test_support_gets_one_item_with_its_next_steps(
     ravi: Browser,
     meera: Browser,
 ) -> None:
-    with database.writing() as writing:
-        row = writing.get_one(Partner, partner.id)
-        row.retry_schedule = [1]
-        writing.commit()
+    change_partner(retry_schedule=[1])
     first, *others = arrive(4)
     for order_id in others:
         confirm(order_id)
