@@ -12,6 +12,29 @@ from app.network.reader import dumps, read_json
 PATH = "/api/v0/purchase-order/req-confirm"
 
 
+def confirmation(
+    object_id: str = "PORwdFcAefAZhnM6Jy8c1rihtYlKNxHddmQ",
+    version: int = 1,
+    response: str = "ACCEPT",
+    remarks: str = "Confirmed",
+    new_status: str = "ACCEPTED",
+) -> dict[str, Any]:
+    """A valid `req-confirm` body; arguments replace its values."""
+    return {
+        "device": {"tag": {"name": "GEOCODE", "value": "18.5204,73.8567"}},
+        "b2bIds": {"buyerB2BId": "BUY0005@bbps", "supplierB2BId": "SUPPB2B0001@bbps"},
+        "poConfirmation": {
+            "objectId": object_id,
+            "buyerPONumber": "MAL/2611/45007",
+            "supplierResponse": response,
+            "supplierRemarks": remarks,
+            "objectVersion": {"currentVersion": version, "newVersion": version},
+            "poStatusTransition": {"currentStatus": "CREATED", "newStatus": new_status},
+        },
+        "additionalInfos": [],
+    }
+
+
 def confirm(client: FlaskClient, message: object, key: str = "msg_1", **headers: str) -> TestResponse:
     """POST a `req-confirm`."""
     body = message if isinstance(message, bytes) else dumps(message)

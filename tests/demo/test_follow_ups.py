@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from typing import Any
 
 import html5lib
@@ -16,12 +15,13 @@ from flask.testing import FlaskClient
 from app.demo.orders import ORDERS_FILE
 from app.demo.simulator import create_simulator
 from app.demo.state import SimulatorState
-from app.demo.traffic import TrafficGenerator
+from app.demo.traffic import SECONDS_MAX, SECONDS_MIN, TrafficGenerator
 from app.network.messages import parse
 from app.network.reader import dumps, read_json
 from app.network.replies import build_reply
 from app.network.vocabulary import ErrorCode, Kind, Status
-from tests.demo.client import confirm, received, resp, set_mode
+from tests.demo.client import confirm, confirmation, received, resp, set_mode
+from tests.serving import served
 
 pytestmark = pytest.mark.sqlite
 
@@ -29,8 +29,6 @@ FIRST, SECOND = (read_json(line) for line in ORDERS_FILE.read_bytes().splitlines
 FIRST_ID, SECOND_ID = (order["purchaseOrder"]["objectId"] for order in (FIRST, SECOND))
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 numbers = itertools.count(1)
-Serve = Callable[[Flask], AbstractContextManager[str]]
-Confirmation = Callable[..., dict[str, Any]]
 
 
 class Product:
@@ -61,9 +59,9 @@ def product() -> Product:
 
 
 @pytest.fixture
-def simulator(product: Product, serve: Serve) -> Iterator[Flask]:
+def simulator(product: Product) -> Iterator[Flask]:
     """A simulator that sent two orders."""
-    with serve(product.app) as url:
+    with served(product.app) as url:
         yield create_simulator(send_to=url, inbound_key="inbound-secret", orders=[FIRST, SECOND])
 
 
@@ -71,9 +69,7 @@ def orders(client: FlaskClient) -> dict[str, dict[str, Any]]:
     return {order["objectId"]: order for order in client.get("/orders.json").get_json()["orders"]}
 
 
-def send_response(
-    client: FlaskClient, confirmation: Confirmation, object_id: str = FIRST_ID, **more: Any
-) -> str:
+def send_response(client: FlaskClient, object_id: str = FIRST_ID, **more: Any) -> str:
     """Send a response that is accepted; returns its reqMsgId."""
     key = f"msg_{next(numbers)}"
     response = confirm(client, confirmation(object_id=object_id, **more), key)
@@ -114,35 +110,31 @@ def test_refused_edit_changes_nothing(client: FlaskClient, product: Product) -> 
     assert orders(client)[FIRST_ID]["version"] == 1
 
 
-def test_edit_reopens_an_order_with_a_response(client: FlaskClient, confirmation: Confirmation) -> None:
-    send_response(client, confirmation)
+def test_edit_reopens_an_order_with_a_response(client: FlaskClient) -> None:
+    send_response(client)
     assert orders(client)[FIRST_ID]["status"] == "ACCEPTED"
     client.post("/send-edit", json={"object_id": FIRST_ID})
     assert orders(client)[FIRST_ID]["status"] == "CREATED"
-    send_response(client, confirmation, version=2)
+    send_response(client, version=2)
     assert orders(client)[FIRST_ID]["status"] == "ACCEPTED"
 
 
-def test_response_to_an_older_version_is_stale(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_response_to_an_older_version_is_stale(client: FlaskClient) -> None:
     client.post("/send-edit", json={"object_id": FIRST_ID})
     response = confirm(client, confirmation(object_id=FIRST_ID, version=1))
     assert (response.status_code, resp(response)["errorCd"]) == (409, "PO_STALE_VERSION")
     assert resp(response)["errorField"] == "poConfirmation.objectVersion.currentVersion"
 
 
-def test_response_received_before_the_edit_may_be_repeated(
-    client: FlaskClient, confirmation: Confirmation
-) -> None:
+def test_response_received_before_the_edit_may_be_repeated(client: FlaskClient) -> None:
     first = confirm(client, confirmation(object_id=FIRST_ID))
     client.post("/send-edit", json={"object_id": FIRST_ID})
     assert confirm(client, confirmation(object_id=FIRST_ID)).data == first.data
     assert orders(client)[FIRST_ID]["status"] == "CREATED"
 
 
-def test_response_to_an_unknown_version_updates_the_version(
-    client: FlaskClient, confirmation: Confirmation, product: Product
-) -> None:
-    send_response(client, confirmation, version=4)
+def test_response_to_an_unknown_version_updates_the_version(client: FlaskClient, product: Product) -> None:
+    send_response(client, version=4)
     client.post("/send-edit", json={"object_id": FIRST_ID})
     assert product.received[-1][1]["purchaseOrder"]["objectVersion"] == {"currentVersion": 4, "newVersion": 5}
 
@@ -150,7 +142,7 @@ def test_response_to_an_unknown_version_updates_the_version(
 # Status changes
 
 
-def test_canceled_order_takes_no_response(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_canceled_order_takes_no_response(client: FlaskClient) -> None:
     result = client.post("/send-status-change", json={"object_id": FIRST_ID, "remarks": "Fire"}).get_json()
     assert (result["message"], result["accepted"], result["version"]) == ("req-status-change", True, 1)
     assert orders(client)[FIRST_ID]["status"] == "CANCELLED"
@@ -159,12 +151,12 @@ def test_canceled_order_takes_no_response(client: FlaskClient, confirmation: Con
 
 
 def test_closing_without_an_order_takes_the_newest_that_was_accepted(
-    client: FlaskClient, confirmation: Confirmation, product: Product
+    client: FlaskClient, product: Product
 ) -> None:
     nothing = client.post("/send-status-change", json={"action": "CLOSE"})
     assert nothing.status_code == 404
     assert "closed" in nothing.get_json()["error"]
-    send_response(client, confirmation)
+    send_response(client)
     result = client.post("/send-status-change", json={"action": "close"}).get_json()
     assert result["objectId"] == FIRST_ID
     sent = product.received[-1][1]["poStatus"]
@@ -184,10 +176,8 @@ def test_forbidden_status_change_by_name_changes_nothing_if_refused(
 
 
 @pytest.mark.parametrize("result", ["SUCCESS", "FAILURE"])
-def test_late_result_has_the_returned_id(
-    client: FlaskClient, confirmation: Confirmation, product: Product, result: str
-) -> None:
-    req_msg_id = send_response(client, confirmation)
+def test_late_result_has_the_returned_id(client: FlaskClient, product: Product, result: str) -> None:
+    req_msg_id = send_response(client)
     report = client.post("/send-result", json={"object_id": FIRST_ID, "result": result}).get_json()
     assert (report["message"], report["accepted"]) == ("resp-confirm", True)
     sent = product.received[-1][1]
@@ -196,10 +186,8 @@ def test_late_result_has_the_returned_id(
     assert orders(client)[FIRST_ID]["result"] == result
 
 
-def test_response_after_a_late_failure_gets_a_new_id(
-    client: FlaskClient, confirmation: Confirmation, product: Product
-) -> None:
-    first = send_response(client, confirmation)
+def test_response_after_a_late_failure_gets_a_new_id(client: FlaskClient, product: Product) -> None:
+    first = send_response(client)
     refused = confirm(client, confirmation(object_id=FIRST_ID, response="REJECT", new_status="REJECTED"), "x")
     assert refused.status_code == 409
     client.post("/send-result", json={"object_id": FIRST_ID, "result": "FAILURE"})
@@ -211,18 +199,14 @@ def test_response_after_a_late_failure_gets_a_new_id(
     assert product.received[-1][1]["resp"]["reqMsgId"] == resp(second)["reqMsgId"]
 
 
-def test_response_that_failed_late_is_not_accepted_under_its_old_key(
-    client: FlaskClient, confirmation: Confirmation
-) -> None:
+def test_response_that_failed_late_is_not_accepted_under_its_old_key(client: FlaskClient) -> None:
     confirm(client, confirmation(object_id=FIRST_ID), "msg_1")
     client.post("/send-result", json={"result": "FAILURE"})
     assert confirm(client, confirmation(object_id=FIRST_ID), "msg_1").status_code == 409
 
 
-def test_failure_that_was_not_received_can_be_sent_again(
-    client: FlaskClient, confirmation: Confirmation, product: Product
-) -> None:
-    send_response(client, confirmation)
+def test_failure_that_was_not_received_can_be_sent_again(client: FlaskClient, product: Product) -> None:
+    send_response(client)
     product.refuses = {"resp-confirm"}
     assert client.post("/send-result", json={"result": "FAILURE"}).get_json()["accepted"] is False
     product.refuses = set()
@@ -232,21 +216,17 @@ def test_failure_that_was_not_received_can_be_sent_again(
     assert first == second
 
 
-def test_failure_has_the_requested_code_and_text(
-    client: FlaskClient, confirmation: Confirmation, product: Product
-) -> None:
-    send_response(client, confirmation)
+def test_failure_has_the_requested_code_and_text(client: FlaskClient, product: Product) -> None:
+    send_response(client)
     words = {"error_cd": "BPR099", "error_dtl": "Too late", "error_field": "poConfirmation.objectId"}
     client.post("/send-result", json={"result": "failure", **words})
     fields = product.received[-1][1]["resp"]
     assert (fields["errorCd"], fields["errorDtl"], fields["errorField"]) == tuple(words.values())
 
 
-def test_late_result_without_an_order_is_for_the_newest_response(
-    client: FlaskClient, confirmation: Confirmation
-) -> None:
-    send_response(client, confirmation, SECOND_ID)
-    send_response(client, confirmation, FIRST_ID)
+def test_late_result_without_an_order_is_for_the_newest_response(client: FlaskClient) -> None:
+    send_response(client, SECOND_ID)
+    send_response(client, FIRST_ID)
     objects = [client.post("/send-result").get_json()["objectId"] for _ in range(3)]
     assert objects == [FIRST_ID, SECOND_ID, FIRST_ID]
 
@@ -316,7 +296,7 @@ def page(client: FlaskClient, url: str, status: int = 200) -> str:
     return response.text
 
 
-def test_message_page_is_found_by_its_key(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_message_page_is_found_by_its_key(client: FlaskClient) -> None:
     set_mode(client, "503", times=1)
     message = confirmation(object_id=FIRST_ID)
     confirm(client, message, "msg_01J/odd key")
@@ -330,9 +310,9 @@ def test_message_page_is_found_by_its_key(client: FlaskClient, confirmation: Con
     assert 'href="/received/msg_01J/odd%20key"' in page(client, "/")
 
 
-def test_order_page_has_all_exchanges(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_order_page_has_all_exchanges(client: FlaskClient) -> None:
     assert "sent before the simulator started" in page(client, f"/orders/{FIRST_ID}")
-    send_response(client, confirmation)
+    send_response(client)
     client.post("/send-edit", json={"object_id": FIRST_ID, "change": "dates"})
     shown = page(client, f"/orders/{FIRST_ID}")
     assert "version 2" in shown
@@ -347,9 +327,7 @@ def test_not_found_is_a_page_or_json(client: FlaskClient, url: str) -> None:
 
 
 @pytest.mark.parametrize("before", ["/", f"/orders/{FIRST_ID}", "/received/msg_1"])
-def test_browser_returns_to_the_page_of_the_button_with_the_result(
-    client: FlaskClient, confirmation: Confirmation, before: str
-) -> None:
+def test_browser_returns_to_the_page_of_the_button_with_the_result(client: FlaskClient, before: str) -> None:
     confirm(client, confirmation(object_id=FIRST_ID), "msg_1")
     headers = BROWSER | {"Referer": f"http://localhost{before}"}
     response = client.post("/send-edit", data={"object_id": FIRST_ID}, headers=headers)
@@ -372,12 +350,12 @@ def test_refusal_shows_the_detail_of_the_app(client: FlaskClient, product: Produ
     assert "Too old." in shown
 
 
-def test_only_possible_updates_are_offered(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_only_possible_updates_are_offered(client: FlaskClient) -> None:
     shown = page(client, f"/orders/{FIRST_ID}")
     assert 'value="CANCEL"' in shown
     assert 'value="CLOSE"' not in shown, "the order was not accepted"
     assert 'value="FAILURE"' not in shown, "the order has no response"
-    send_response(client, confirmation)
+    send_response(client)
     shown = page(client, f"/orders/{FIRST_ID}")
     assert 'value="CLOSE"' in shown
     assert 'value="FAILURE"' in shown
@@ -394,9 +372,7 @@ def test_every_response_mode_is_an_option_with_a_description(client: FlaskClient
         assert description.text.endswith(".")
 
 
-def test_first_page_with_hostile_data_is_valid_html(
-    product: Product, serve: Serve, confirmation: Confirmation
-) -> None:
+def test_first_page_with_hostile_data_is_valid_html(product: Product) -> None:
     hostile = FIRST | {
         "purchaseOrder": FIRST["purchaseOrder"]
         | {
@@ -407,7 +383,7 @@ def test_first_page_with_hostile_data_is_valid_html(
             "poValueDetails": {"totalPOValue": "much"},
         }
     }
-    with serve(product.app) as url:
+    with served(product.app) as url:
         client = create_simulator(send_to=url, inbound_key="inbound-secret", orders=[hostile]).test_client()
         confirm(client, confirmation(object_id='"><i>/../x', remarks="<s>&"), '"><s>')
         client.post("/send-edit", json={"change": "dates"})
@@ -420,7 +396,9 @@ def test_first_page_with_hostile_data_is_valid_html(
 # Traffic
 
 
-def test_traffic_is_off_until_started_and_can_be_stopped(client: FlaskClient, product: Product) -> None:
+def test_traffic_is_off_until_started_and_can_be_stopped(
+    simulator: Flask, client: FlaskClient, product: Product
+) -> None:
     assert client.get("/busy.json").get_json()["on"] is False
     assert client.post("/busy", json={"on": True, "seconds": 1}).get_json()["on"] is True
     until = time.monotonic() + 30
@@ -428,21 +406,21 @@ def test_traffic_is_off_until_started_and_can_be_stopped(client: FlaskClient, pr
         assert time.monotonic() < until
         time.sleep(0.05)
     assert client.post("/busy", json={"on": False}).get_json()["on"] is False
-    sent = len(product.received)
-    time.sleep(2)
-    assert len(product.received) == sent
-
-
-def test_traffic_interval_is_bounded(simulator: Flask, client: FlaskClient, product: Product) -> None:
-    client.post("/busy", json={"on": True, "seconds": 1})
-    time.sleep(3)
-    client.post("/busy", json={"on": False})
-    assert len(product.received) <= 6
     assert client.get("/busy.json").get_json()["sent"] == len(product.received)
+    assert not simulator.extensions["traffic"].on, "its thread has ended"
+
+
+def test_traffic_interval_is_bounded(simulator: Flask) -> None:
+    traffic: TrafficGenerator = simulator.extensions["traffic"]
+    for seconds, bounded in ((0, SECONDS_MIN), (1e9, SECONDS_MAX)):
+        traffic.start(seconds)
+        traffic.stop()
+        assert traffic.seconds == bounded
+        assert 0.5 * bounded <= traffic._interval(0) <= 1.5 * bounded
 
 
 def test_traffic_has_all_kinds_and_limits_open_orders(
-    simulator: Flask, client: FlaskClient, product: Product, confirmation: Confirmation, monkeypatch: Any
+    simulator: Flask, client: FlaskClient, product: Product, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("app.demo.traffic.OPEN_ORDERS_MAX", 6)
     traffic: TrafficGenerator = simulator.extensions["traffic"]
@@ -453,7 +431,7 @@ def test_traffic_has_all_kinds_and_limits_open_orders(
         assert sent.kind is not Kind.REQ_SEND or still_open < 6
         for known in orders(client).values():
             if known["status"] == "CREATED" and known["version"] > 1:
-                send_response(client, confirmation, known["objectId"], version=known["version"])
+                send_response(client, known["objectId"], version=known["version"])
     kinds = [name for name, _ in product.received]
     assert set(kinds) == {"req-send", "req-edit", "req-status-change", "resp-confirm"}
     assert kinds.count("req-send") >= 4
@@ -467,6 +445,6 @@ def test_traffic_slows_down_without_replies() -> None:
     assert 100 < traffic._interval(8) < 451
 
 
-def test_received_list_is_unchanged(client: FlaskClient, confirmation: Confirmation) -> None:
-    send_response(client, confirmation)
+def test_received_list_is_unchanged(client: FlaskClient) -> None:
+    send_response(client)
     assert received(client, object_id=FIRST_ID)[0]["answer"]["status"] == 200

@@ -2,9 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from hashlib import sha256
 from typing import Any
 
@@ -21,20 +19,16 @@ from app.network.messages import parse
 from app.network.reader import dumps, read_json
 from app.network.replies import build_reply, read_reply
 from app.network.vocabulary import Kind
-from tests.demo.client import PATH, confirm, received, resp, set_mode
+from tests.demo.client import PATH, confirm, confirmation, received, resp, set_mode
+from tests.serving import served
 
 pytestmark = pytest.mark.sqlite
-
-Confirmation = Callable[..., dict[str, Any]]
-Serve = Callable[[Flask], AbstractContextManager[str]]
 
 
 # Receiving responses
 
 
-def test_valid_response_is_accepted_with_the_documented_reply(
-    client: FlaskClient, confirmation: Confirmation
-) -> None:
+def test_valid_response_is_accepted_with_the_documented_reply(client: FlaskClient) -> None:
     message = confirmation()
     response = confirm(client, message)
     assert response.status_code == 200
@@ -46,7 +40,7 @@ def test_valid_response_is_accepted_with_the_documented_reply(
     assert read_reply(response.data) is not None
 
 
-def test_repeated_response_gets_the_same_reply(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_repeated_response_gets_the_same_reply(client: FlaskClient) -> None:
     first = confirm(client, confirmation(), "msg_1")
     again = confirm(client, confirmation(), "msg_1")
     with_other_key = confirm(client, confirmation(), "msg_2")
@@ -62,7 +56,7 @@ def test_repeated_response_gets_the_same_reply(client: FlaskClient, confirmation
     ],
 )
 def test_different_response_to_a_version_is_a_conflict(
-    client: FlaskClient, confirmation: Confirmation, different: dict[str, str]
+    client: FlaskClient, different: dict[str, str]
 ) -> None:
     confirm(client, confirmation(), "msg_1")
     response = confirm(client, confirmation(**different), "msg_2")
@@ -72,22 +66,20 @@ def test_different_response_to_a_version_is_a_conflict(
     assert confirm(client, confirmation(), "msg_1").status_code == 200
 
 
-def test_other_versions_and_orders_are_independent(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_other_versions_and_orders_are_independent(client: FlaskClient) -> None:
     assert confirm(client, confirmation(), "msg_1").status_code == 200
     rejected = {"response": "REJECT", "new_status": "REJECTED"}
     assert confirm(client, confirmation(version=2, **rejected), "msg_2").status_code == 200
     assert confirm(client, confirmation(object_id="POR2", **rejected), "msg_3").status_code == 200
 
 
-def test_key_of_another_message_is_a_conflict(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_key_of_another_message_is_a_conflict(client: FlaskClient) -> None:
     confirm(client, confirmation(), "msg_1")
     response = confirm(client, confirmation(object_id="POR2"), "msg_1")
     assert (response.status_code, response.get_json()["response_code"]) == (409, 38)
 
 
-def test_version_takes_a_response_again_after_a_refusal(
-    client: FlaskClient, confirmation: Confirmation
-) -> None:
+def test_version_takes_a_response_again_after_a_refusal(client: FlaskClient) -> None:
     set_mode(client, "refuse", times=1)
     refused = confirm(client, confirmation(), "msg_1")
     assert refused.status_code == 200
@@ -98,9 +90,7 @@ def test_version_takes_a_response_again_after_a_refusal(
     assert resp(second)["reqMsgId"] != resp(refused)["reqMsgId"]
 
 
-def test_ten_parallel_requests_are_one_message(
-    simulator: Flask, client: FlaskClient, confirmation: Confirmation
-) -> None:
+def test_ten_parallel_requests_are_one_message(simulator: Flask, client: FlaskClient) -> None:
     with ThreadPoolExecutor(10) as pool:
         replies = pool.map(lambda _: confirm(simulator.test_client(), confirmation()).data, range(10))
     assert len(set(replies)) == 1
@@ -129,13 +119,7 @@ def with_value(message: dict[str, Any], part: str, name: str, value: object) -> 
     ],
 )
 def test_invalid_response_is_refused_with_its_field(
-    client: FlaskClient,
-    confirmation: Confirmation,
-    part: str,
-    name: str,
-    value: object,
-    status: int,
-    field: str,
+    client: FlaskClient, part: str, name: str, value: object, status: int, field: str
 ) -> None:
     response = confirm(client, with_value(confirmation(), part, name, value))
     assert response.status_code == status
@@ -166,9 +150,7 @@ def test_malformed_body_gets_the_reply_format(
     assert response.get_json()["payload"]["poConfirmation"] == {}
 
 
-def test_wrong_media_type_or_method_gets_the_reply_format(
-    client: FlaskClient, confirmation: Confirmation
-) -> None:
+def test_wrong_media_type_or_method_gets_the_reply_format(client: FlaskClient) -> None:
     response = client.post(PATH, data=dumps(confirmation()), content_type="text/plain")
     assert (response.status_code, resp(response)["errorCd"]) == (415, "PO_MEDIA_TYPE")
     response = client.get(PATH)
@@ -187,9 +169,7 @@ def test_wrong_media_type_or_method_gets_the_reply_format(
         ("X-Unknown-Key", "s3cret", 401),
     ],
 )
-def test_simulator_with_a_key_requires_it(
-    confirmation: Confirmation, header: str, value: str, status: int
-) -> None:
+def test_simulator_with_a_key_requires_it(header: str, value: str, status: int) -> None:
     client = create_simulator(send_to="http://x", inbound_key="k", partner_key="s3cret").test_client()
     response = confirm(client, confirmation(), **{header: value})
     assert response.status_code == status
@@ -199,7 +179,7 @@ def test_simulator_with_a_key_requires_it(
 # Pages
 
 
-def test_received_requests_are_listed_newest_last(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_received_requests_are_listed_newest_last(client: FlaskClient) -> None:
     message = confirmation(remarks="ठीक है")
     confirm(client, message, "msg_1")
     confirm(client, b"{nonsense", "msg_2")
@@ -215,7 +195,7 @@ def test_received_requests_are_listed_newest_last(client: FlaskClient, confirmat
     assert (second["raw"], second["body"], second["answer"]["status"]) == ("{nonsense", None, 400)
 
 
-def test_received_list_is_filtered_by_order_and_key(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_received_list_is_filtered_by_order_and_key(client: FlaskClient) -> None:
     confirm(client, confirmation(), "msg_1")
     confirm(client, confirmation(object_id="POR2"), "msg_2")
     assert [request["idempotency_key"] for request in received(client, object_id="POR2")] == ["msg_2"]
@@ -223,7 +203,7 @@ def test_received_list_is_filtered_by_order_and_key(client: FlaskClient, confirm
     assert received(client, object_id="POR2", idempotency_key="msg_1") == []
 
 
-def test_page_is_valid_html_after_hostile_input(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_page_is_valid_html_after_hostile_input(client: FlaskClient) -> None:
     strict = html5lib.HTMLParser(strict=True)
     strict.parse(client.get("/?sent=3&accepted=1").text)
     confirm(client, confirmation(remarks="<script>alert(1)</script>", object_id="<b>"), "<i>&")
@@ -249,9 +229,7 @@ def test_every_reply_has_security_headers(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 429, 500, 503])
-def test_status_mode_replies_in_format_and_accepts_nothing(
-    client: FlaskClient, confirmation: Confirmation, status: int
-) -> None:
+def test_status_mode_replies_in_format_and_accepts_nothing(client: FlaskClient, status: int) -> None:
     set_mode(client, str(status), times=1)
     response = confirm(client, confirmation())
     assert response.status_code == status
@@ -260,13 +238,13 @@ def test_status_mode_replies_in_format_and_accepts_nothing(
     assert second.status_code == 200
 
 
-def test_conflict_mode_is_a_duplicate_reference(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_conflict_mode_is_a_duplicate_reference(client: FlaskClient) -> None:
     set_mode(client, "409")
     response = confirm(client, confirmation())
     assert (response.status_code, response.get_json()["response_code"]) == (409, 38)
 
 
-def test_response_mode_lasts_for_its_count(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_response_mode_lasts_for_its_count(client: FlaskClient) -> None:
     set_mode(client, "503", times=2)
     assert client.get("/behaviour.json").get_json()["times"] == 2
     assert [confirm(client, confirmation()).status_code for _ in range(4)] == [503, 503, 200, 200]
@@ -275,14 +253,14 @@ def test_response_mode_lasts_for_its_count(client: FlaskClient, confirmation: Co
     assert [confirm(client, confirmation()).status_code for _ in range(4)] == [500] * 4
 
 
-def test_refusal_has_the_requested_text(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_refusal_has_the_requested_text(client: FlaskClient) -> None:
     set_mode(client, "refuse", error_cd="BPR099", error_dtl="Too late", error_field="poConfirmation.objectId")
     fields = resp(confirm(client, confirmation()))
     assert (fields["errorCd"], fields["errorDtl"]) == ("BPR099", "Too late")
     assert fields["errorField"] == "poConfirmation.objectId"
 
 
-def test_retry_after_can_be_set(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_retry_after_can_be_set(client: FlaskClient) -> None:
     set_mode(client, "429", retry_after="120")
     assert confirm(client, confirmation()).headers["Retry-After"] == "120"
 
@@ -297,7 +275,7 @@ def test_mode_names_ignore_case_and_separators(client: FlaskClient, name: str, m
         assert response.get_json()["mode"] == mode
 
 
-def test_any_status_can_be_set(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_any_status_can_be_set(client: FlaskClient) -> None:
     set_mode(client, "status", status=507)
     assert confirm(client, confirmation()).status_code == 507
     set_mode(client, "status", status=202)
@@ -373,7 +351,7 @@ def test_other_sites_cannot_change_the_simulator(
     ],
 )
 def test_unreadable_reply_mode_accepts_the_response(
-    client: FlaskClient, confirmation: Confirmation, mode: str, starts: bytes, media_type: str
+    client: FlaskClient, mode: str, starts: bytes, media_type: str
 ) -> None:
     set_mode(client, mode, times=1)
     response = confirm(client, confirmation())
@@ -385,7 +363,7 @@ def test_unreadable_reply_mode_accepts_the_response(
     assert received(client)[-1]["repeat"]
 
 
-def test_redirect_mode_accepts_nothing(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_redirect_mode_accepts_nothing(client: FlaskClient) -> None:
     set_mode(client, "redirect", times=1)
     response = confirm(client, confirmation())
     assert (response.status_code, response.headers["Location"]) == (302, "/received.json")
@@ -393,7 +371,7 @@ def test_redirect_mode_accepts_nothing(client: FlaskClient, confirmation: Confir
     assert not received(client)[-1]["repeat"]
 
 
-def test_wrong_object_mode_echoes_another_object(client: FlaskClient, confirmation: Confirmation) -> None:
+def test_wrong_object_mode_echoes_another_object(client: FlaskClient) -> None:
     set_mode(client, "wrong_object")
     reply = read_reply(confirm(client, confirmation()).data)
     assert reply is not None
@@ -404,79 +382,77 @@ def test_wrong_object_mode_echoes_another_object(client: FlaskClient, confirmati
 # On a real socket
 
 
-def post(partner: str, message: dict[str, Any], key: str = "msg_1", **options: Any) -> requests.Response:
+def post(
+    simulator_url: str, message: dict[str, Any], key: str = "msg_1", **options: Any
+) -> requests.Response:
     return requests.post(
-        partner + PATH,
+        simulator_url + PATH,
         data=dumps(message),
         headers={"Content-Type": "application/json", "Idempotency-Key": key},
         **{"timeout": 10, **options},
     )
 
 
-def set_mode_of(partner: str, mode: str, **more: object) -> None:
-    assert requests.post(f"{partner}/behaviour", json={"mode": mode, **more}, timeout=10).ok
+def set_mode_of(simulator_url: str, mode: str, **more: object) -> None:
+    assert requests.post(f"{simulator_url}/behaviour", json={"mode": mode, **more}, timeout=10).ok
 
 
-def last_exchange(partner: str) -> dict[str, Any]:
-    listed = requests.get(f"{partner}/received.json", timeout=10).json()["received"]
+def last_exchange(simulator_url: str) -> dict[str, Any]:
+    listed = requests.get(f"{simulator_url}/received.json", timeout=10).json()["received"]
     exchange: dict[str, Any] = listed[-1]
     return exchange
 
 
 @pytest.mark.parametrize("mode", ["reset", "cut"])
-def test_dropped_connection_mode_drops_immediately(
-    partner: str, confirmation: Confirmation, mode: str
-) -> None:
-    set_mode_of(partner, mode, times=1)
+def test_dropped_connection_mode_drops_immediately(simulator_url: str, mode: str) -> None:
+    set_mode_of(simulator_url, mode, times=1)
     started = time.monotonic()
     with pytest.raises(requests.RequestException):
-        post(partner, confirmation())
+        post(simulator_url, confirmation())
     assert time.monotonic() - started < 3
-    assert post(partner, confirmation()).json()["response_code"] == 0
-    assert last_exchange(partner)["repeat"]
+    assert post(simulator_url, confirmation()).json()["response_code"] == 0
+    assert last_exchange(simulator_url)["repeat"]
 
 
-def test_silence_mode_closes_after_its_seconds_without_a_response(
-    partner: str, confirmation: Confirmation
-) -> None:
-    set_mode_of(partner, "timeout", seconds=0.5, times=1)
+def test_silence_mode_closes_after_its_seconds_without_a_response(simulator_url: str) -> None:
+    set_mode_of(simulator_url, "timeout", seconds=0.5, times=1)
     started = time.monotonic()
     with pytest.raises(requests.ConnectionError):
-        post(partner, confirmation())
+        post(simulator_url, confirmation())
     assert time.monotonic() - started >= 0.5
-    assert last_exchange(partner)["answer"] == {"status": None, "body": None}
+    assert last_exchange(simulator_url)["answer"] == {"status": None, "body": None}
 
 
-def test_timeout_mode_outlasts_the_sender(partner: str, confirmation: Confirmation) -> None:
-    set_mode_of(partner, "timeout", seconds=3, times=1)
+def test_timeout_mode_outlasts_the_sender(simulator_url: str) -> None:
+    set_mode_of(simulator_url, "timeout", seconds=3, times=1)
     with pytest.raises(requests.ReadTimeout):
-        post(partner, confirmation(), timeout=0.3)
-    assert post(partner, confirmation()).status_code == 200
+        post(simulator_url, confirmation(), timeout=0.3)
+    assert post(simulator_url, confirmation()).status_code == 200
 
 
-def test_dripped_reply_is_complete(partner: str, confirmation: Confirmation) -> None:
-    set_mode_of(partner, "drip", seconds=0.6, times=1)
+def test_dripped_reply_is_complete(simulator_url: str) -> None:
+    set_mode_of(simulator_url, "drip", seconds=0.6, times=1)
     started = time.monotonic()
-    assert post(partner, confirmation()).json()["response_code"] == 0
+    assert post(simulator_url, confirmation()).json()["response_code"] == 0
     assert time.monotonic() - started >= 0.6
 
 
-def test_slow_reply_does_not_delay_others(partner: str, confirmation: Confirmation) -> None:
-    set_mode_of(partner, "slow", seconds=1.5, times=1)
-    slow = threading.Thread(target=post, args=(partner, confirmation()))
+def test_slow_reply_does_not_delay_others(simulator_url: str) -> None:
+    set_mode_of(simulator_url, "slow", seconds=1.5, times=1)
+    slow = threading.Thread(target=post, args=(simulator_url, confirmation()))
     started = time.monotonic()
     slow.start()
-    while requests.get(f"{partner}/behaviour.json", timeout=10).json()["mode"] == "slow":
+    while requests.get(f"{simulator_url}/behaviour.json", timeout=10).json()["mode"] == "slow":
         time.sleep(0.01)
-    assert post(partner, confirmation(object_id="POR2"), "msg_2").status_code == 200
+    assert post(simulator_url, confirmation(object_id="POR2"), "msg_2").status_code == 200
     assert slow.is_alive()
     slow.join()
     assert time.monotonic() - started >= 1.5
 
 
-def test_huge_reply_is_over_any_limit(partner: str, confirmation: Confirmation) -> None:
-    set_mode_of(partner, "huge", times=1)
-    with post(partner, confirmation(), stream=True) as response:
+def test_huge_reply_is_over_any_limit(simulator_url: str) -> None:
+    set_mode_of(simulator_url, "huge", times=1)
+    with post(simulator_url, confirmation(), stream=True) as response:
         size = 0
         for piece in response.iter_content(1_048_576):
             size += len(piece)
@@ -505,8 +481,8 @@ def product() -> Flask:
     return app
 
 
-def test_new_orders_are_sent_with_the_key_and_replies_are_reported(product: Flask, serve: Serve) -> None:
-    with serve(product) as url:
+def test_new_orders_are_sent_with_the_key_and_replies_are_reported(product: Flask) -> None:
+    with served(product) as url:
         client = create_simulator(send_to=url + "/", inbound_key="inbound-secret").test_client()
         result = client.post("/send-orders", data={"count": "4"}).get_json()
         page = client.get("/").text
@@ -522,8 +498,8 @@ def test_new_orders_are_sent_with_the_key_and_replies_are_reported(product: Flas
     assert parsed.purchase_order.buyer_po_number in page
 
 
-def test_browser_sees_how_many_orders_were_accepted(product: Flask, serve: Serve) -> None:
-    with serve(product) as url:
+def test_browser_sees_how_many_orders_were_accepted(product: Flask) -> None:
+    with served(product) as url:
         client = create_simulator(send_to=url, inbound_key="k").test_client()
         response = client.post("/send-orders", data={"count": "2"}, headers={"Accept": "text/html"})
         assert response.headers["Location"] == "/?sent=2&accepted=2"
