@@ -23,7 +23,10 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.config import Settings
 from app.db import Database, encryption
+from app.delivery import service as delivery_service
 from app.delivery.claiming import ClaimedMessage, claim
+from app.delivery.models import Message
+from app.delivery.recording import reclaim_expired
 from app.delivery.worker import DeliveryWorker
 from app.demo.orders import ORDERS_FILE
 from app.inbound.file_import import ImportResult, import_body
@@ -384,6 +387,21 @@ def message_id(confirm: Callable[..., str], order_id: int) -> str:
 
 
 @pytest.fixture
+def resend(database: Database) -> Callable[..., None]:
+    """Request another attempt of a webhook in Ravi's name."""
+
+    def resend(message_id: str, reason: str = "Fixed", *, include_delivered: bool = False) -> None:
+        with database.writing() as session:
+            message = session.get_one(Message, message_id)
+            delivery_service.resend(
+                session, message, by="Ravi", reason=reason, include_delivered=include_delivered
+            )
+            session.commit()
+
+    return resend
+
+
+@pytest.fixture
 def claim_one(database: Database) -> Callable[[], ClaimedMessage]:
     """Claim the one message that is due, so that it is being sent."""
 
@@ -394,6 +412,18 @@ def claim_one(database: Database) -> Callable[[], ClaimedMessage]:
         return claimed
 
     return claim_one
+
+
+@pytest.fixture
+def reclaim(database: Database) -> Callable[[], None]:
+    """Queue the webhooks again whose lease has ended."""
+
+    def reclaim() -> None:
+        with database.writing() as session:
+            reclaim_expired(session, clock.now())
+            session.commit()
+
+    return reclaim
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_records_of_open_orders_are_not_pruned(
     assert message.body and all(inbound_message.body for inbound_message in inbound) and untouched
 
 
-def test_pruned_message_is_not_resent(database: Database, session: Session, message_id: str) -> None:
+def test_pruned_message_is_not_resent(session: Session, message_id: str) -> None:
     message = session.get(Message, message_id)
     assert message and resend_blocker(session, message) is None
     message.body, message.state = b"", MessageState.FAILED
@@ -89,13 +89,7 @@ def test_pruned_message_is_not_resent(database: Database, session: Session, mess
 
 
 def test_repeat_after_pruning_gets_the_same_reply(
-    database: Database,
-    session: Session,
-    partner: Any,
-    example_bodies: Any,
-    confirm: Any,
-    deliver: Any,
-    move_clock: Any,
+    database: Database, partner: Any, example_bodies: Any, confirm: Any, deliver: Any, move_clock: Any
 ) -> None:
     def send() -> Any:
         with database.writing() as writing:
@@ -177,9 +171,7 @@ def test_unsealed_entries_are_not_pruned(database: Database, session: Session, m
     assert session.scalar(select(func.count()).select_from(AuditEntry)) == 1
 
 
-def test_database_rejects_deletions_after_pruning(
-    database: Database, session: Session, old_and_new: None
-) -> None:
+def test_database_rejects_deletions_after_pruning(database: Database, old_and_new: None) -> None:
     prune_entries(database, now() - timedelta(days=7))
     with pytest.raises(DBAPIError, match="audit trail"), database.engine.begin() as connection:
         connection.execute(text("DELETE FROM audit_entry"))
@@ -206,9 +198,7 @@ def test_interrupted_pruning_is_continued(
     assert seals.verify(session).fault is None
 
 
-def test_prune_command_removes_old_records(
-    app: Flask, database: Database, old_and_new: None, move_clock: Any
-) -> None:
+def test_prune_command_removes_old_records(app: Flask, old_and_new: None, move_clock: Any) -> None:
     runner = app.test_cli_runner()
     nothing = runner.invoke(args=["prune"])
     assert nothing.exit_code == 1 and "--older-than" in nothing.output

@@ -95,9 +95,7 @@ def test_htmx_request_is_redirected_to_the_kept_form(
     assert response.headers["HX-Redirect"].startswith("/login?next=/account/form/")
 
 
-def test_bulk_response_is_shown_again(
-    asha: Browser, anonymous: Browser, session: Session, arrive: Any
-) -> None:
+def test_bulk_response_is_shown_again(anonymous: Browser, session: Session, arrive: Any) -> None:
     first, second = arrive(2)
     fields = {
         "order_ids": [first, second],
@@ -203,7 +201,7 @@ def admin(admin: Browser, database: Database) -> Browser:
     return admin
 
 
-def test_new_user_needs_the_password_again(admin: Browser, session: Session) -> None:
+def test_new_user_needs_the_password_again(admin: Browser) -> None:
     location = admin.get("/users/new").location
     assert location == "/account/confirm?next=/users/new?"
     assert enter_password(admin, location).status_code == 200

@@ -290,7 +290,7 @@ def test_only_the_confirmed_session_counts_as_confirmed(
 
 
 @pytest.mark.sqlite
-def test_end_sessions_returns_their_count_and_keeps_others(database: Database, session: Session) -> None:
+def test_end_sessions_returns_their_count_and_keeps_others(database: Database) -> None:
     for username in ("asha", "asha", "asha", "omar"):
         begin(database, username)
     with database.writing() as writing:

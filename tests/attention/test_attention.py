@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -61,9 +60,9 @@ def test_item_shows_cause_and_next_step_of_reader(asha: Browser, ravi: Browser, 
 
 @pytest.mark.sqlite
 def test_item_of_a_canceled_order_does_not_ask_for_a_response(
-    app: Flask, asha: Browser, refused: str, example_bodies: list[Any]
+    buyer: Buyer, asha: Browser, refused: str
 ) -> None:
-    assert Buyer(app.test_client(), example_bodies).change_status().status_code == 200
+    assert buyer.change_status().status_code == 200
     item = asha.get("/attention").one(".attention-item")
     assert [link.get_text() for link in item.select("a.btn")] == ["View response"]
     assert "Respond again" not in asha.get(f"/webhooks/{refused}").visible_text
@@ -155,17 +154,16 @@ def test_new_response_resolves_refused_webhook(
 
 @pytest.mark.sqlite
 def test_paused_partners_and_unmatched_messages_are_for_support_only(
-    app: Any,
+    buyer: Buyer,
     ravi: Browser,
     meera: Browser,
     database: Database,
     partner: Partner,
     order_id: int,
-    example_bodies: list[Any],
     confirm: Any,
     pause_partner: Any,
 ) -> None:
-    assert Buyer(app.test_client(), example_bodies).change_status(5).status_code == 409
+    assert buyer.change_status(5).status_code == 409
     pause_partner("They asked us to wait")
     assert badge(ravi) == "2"
     rows = [row.get_text(" ") for row in ravi.get("/attention").page.select(".attention-item")]
@@ -193,7 +191,7 @@ def test_paused_partners_and_unmatched_messages_are_for_support_only(
 
 
 def test_assignee_filter_finds_older_items(
-    app: Any, ravi: Browser, partner: Partner, example_bodies: list[Any], monkeypatch: pytest.MonkeyPatch
+    app: Any, ravi: Browser, example_bodies: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries, "UNMATCHED_SHOWN", 1)
     monkeypatch.setattr(queries, "ORDERS_SHOWN", 1)
@@ -276,15 +274,13 @@ def test_needs_attention_is_the_same_in_sql_and_python(refused: str, database: D
 
 
 def test_order_without_a_user_is_an_item_until_a_user_gets_the_supplier(
-    app: Any,
-    partner: Partner,
+    buyer: Buyer,
     example_bodies: list[Any],
     browser_of: Callable[[str], Browser],
     ravi: Browser,
     asha: Browser,
     session: Session,
 ) -> None:
-    buyer = Buyer(app.test_client(), example_bodies)
     body = copy.deepcopy(example_bodies[0])
     body["b2bIds"]["supplierB2BId"] = "NOBODY@bbps"
     assert buyer.post("req-send", body).status_code == 200

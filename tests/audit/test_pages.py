@@ -82,7 +82,7 @@ def test_invalid_filter_is_ignored_with_a_notice(meera: Browser, many_entries: N
 
 
 @pytest.mark.sqlite
-def test_entry_links_to_its_object(meera: Browser, asha: Browser, order_id: int, confirm: Any) -> None:
+def test_entry_links_to_its_object(meera: Browser, asha: Browser, order_id: int) -> None:
     asha.respond(order_id)
     response = meera.get("/audit?action=answered")
     link = response.one("tbody .col-action a")
@@ -161,10 +161,9 @@ def test_codes_are_shown_as_labels_and_typed_text_unchanged(meera: Browser, data
 
 @pytest.mark.sqlite
 def test_result_before_a_resend_has_the_label_of_other_pages(
-    ravi: Browser, meera: Browser, arrive: Any, confirm: Any, deliver: Any, network: Any
+    ravi: Browser, meera: Browser, message_id: str, deliver: Any, network: Any
 ) -> None:
     network.behave("status", times=1, status=503)
-    message_id = confirm(arrive(1)[0])
     deliver()
     url = f"/webhooks/{message_id}"
     ravi.submit(url, f"{url}/resend", reason="They are back")

@@ -22,7 +22,6 @@ from app.db import Database
 from app.delivery.claiming import claim
 from app.delivery.models import Message, MessageState
 from app.delivery.recording import INTERRUPTIONS_MAX, reclaim_expired
-from app.delivery.service import resend
 from app.inbound.processing import Call, reject_call
 from app.network.vocabulary import ErrorCode, Kind
 from app.orders.models import PurchaseOrder
@@ -77,7 +76,7 @@ def test_failed_sign_ins_are_limited(database: Database, entries: Trail, move_cl
 
 
 @pytest.mark.sqlite
-def test_address_comes_from_trusted_proxies(settings: Settings, database: Database, entries: Trail) -> None:
+def test_address_comes_from_trusted_proxies(settings: Settings, entries: Trail) -> None:
     for trusted, address in ((0, "127.0.0.1"), (1, "203.0.113.9")):
         app = create_app(settings.model_copy(update={"trusted_proxies": trusted}))
         browser = Browser(app, ParsedResponse)
@@ -88,7 +87,7 @@ def test_address_comes_from_trusted_proxies(settings: Settings, database: Databa
 
 
 def test_response_and_undo_are_recorded_with_values(
-    app: Flask, settings: Settings, database: Database, asha: Browser, arrive: Any, entries: Trail
+    app: Flask, settings: Settings, asha: Browser, arrive: Any, entries: Trail
 ) -> None:
     app.extensions["settings"] = settings.model_copy(update={"undo_seconds": 60})
     (order_id,) = arrive(1)
@@ -170,12 +169,12 @@ def test_pause_and_resume_are_recorded(ravi: Browser, partner: Partner, entries:
 )
 @pytest.mark.parametrize(("sending", "delivery"), [(False, "cancelled"), (True, "sending")])
 def test_cancellation_by_the_buyer_is_recorded(
-    app: Flask,
+    claim_one: Any,
+    buyer: Buyer,
     database: Database,
     order_id: int,
     confirm: Any,
     session: Session,
-    example_bodies: list[Any],
     entries: Trail,
     how: str,
     why: dict[str, Any],
@@ -184,11 +183,8 @@ def test_cancellation_by_the_buyer_is_recorded(
 ) -> None:
     message_id = confirm(order_id)
     if sending:
-        with database.writing() as writing:
-            claim(writing, 1, clock.now())
-            writing.commit()
+        claim_one()
     before = len(entries())
-    buyer = Buyer(app.test_client(), example_bodies)
     assert getattr(buyer, how)().status_code == 200
     (entry,) = entries()[before:]
     assert (entry.action, entry.actor, entry.new_values) == (
@@ -209,15 +205,12 @@ def test_cancellation_by_the_buyer_is_recorded(
 
 @pytest.mark.sqlite
 def test_resend_in_progress_is_not_recorded_as_canceled(
-    app: Flask, database: Database, message_id: str, deliver: Any, example_bodies: list[Any], entries: Trail
+    resend: Any, claim_one: Any, buyer: Buyer, message_id: str, deliver: Any, entries: Trail
 ) -> None:
     deliver()
-    with database.writing() as writing:
-        message = writing.get_one(Message, message_id)
-        resend(writing, message, by="Ravi", reason="They lost it", include_delivered=True)
-        assert claim(writing, 1, clock.now()).messages
-        writing.commit()
-    assert Buyer(app.test_client(), example_bodies).edit().status_code == 200
+    resend(message_id, include_delivered=True)
+    claim_one()
+    assert buyer.edit().status_code == 200
     assert AuditAction.WEBHOOK_CANCELED not in {entry.action for entry in entries()}
 
 
@@ -287,7 +280,7 @@ def test_automatic_pause_is_recorded_once(
 
 @pytest.mark.sqlite
 def test_reprocessing_is_recorded(
-    database: Database, partner: Partner, ravi: Browser, arrive: Any, session: Session, entries: Trail
+    database: Database, partner: Partner, ravi: Browser, arrive: Any, entries: Trail
 ) -> None:
     arrive(1)
     with database.writing() as writing:
@@ -356,9 +349,7 @@ def test_save_without_change_leaves_no_entry(database: Database, partner: Partne
 
 
 @pytest.mark.sqlite
-def test_user_added_by_command_is_recorded_without_password(
-    app: Flask, database: Database, entries: Trail
-) -> None:
+def test_user_added_by_command_is_recorded_without_password(app: Flask, entries: Trail) -> None:
     result = app.test_cli_runner().invoke(args=["users", "add", "kiran", "--role", "manager"])
     assert result.exit_code == 0, result.output
     last = entries()[-1]
@@ -390,10 +381,9 @@ def test_hostile_text_is_stored_as_text(database: Database, entries: Trail) -> N
 
 @pytest.mark.sqlite
 def test_attention_commands_are_recorded_and_automatic_events_are_not(
-    ravi: Browser, asha: Browser, arrive: Any, deliver: Any, network: Any, session: Session, entries: Trail
+    ravi: Browser, asha: Browser, order_id: int, deliver: Any, network: Any, session: Session, entries: Trail
 ) -> None:
     network.behave("refuse", times=1)
-    (order_id,) = arrive(1)
     asha.respond(order_id)
     deliver()
     (message_id,) = session.scalars(select(Message.id))

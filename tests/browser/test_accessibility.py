@@ -213,13 +213,7 @@ def test_chart_steps_are_reached_with_arrow_keys(
 
 
 def test_updating_content_is_accessible(
-    page: Page,
-    site: str,
-    sign_in: Callable[[str], None],
-    busy: Any,
-    buyer: Buyer,
-    asha: Browser,
-    confirm: Any,
+    page: Page, site: str, sign_in: Callable[[str], None], busy: Any, buyer: Buyer, confirm: Any
 ) -> None:
     page.clock.install()
     sign_in("asha")

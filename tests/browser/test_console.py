@@ -85,15 +85,9 @@ def test_outage_resent_by_support_is_reported_to_the_manager(
 
 
 def test_item_resolved_by_a_person_shows_the_name(
-    page: Page,
-    site: str,
-    sign_in: Callable[[str], None],
-    arrive: Any,
-    confirm: Callable[..., str],
-    network: Any,
+    page: Page, site: str, sign_in: Callable[[str], None], message_id: str, network: Any
 ) -> None:
     network.behave("refuse", error_cd="BPR012", error_dtl="Remarks are not acceptable")
-    message_id = confirm(arrive(1)[0])
     sign_in("ravi")
     for _ in range(30):
         page.goto(f"{site}/attention")

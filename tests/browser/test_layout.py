@@ -79,9 +79,7 @@ def test_notice_of_a_changed_order_has_space_below_links_of_the_list(
         assert cards["y"] - notice["y"] - notice["height"] == 16
 
 
-def test_checkboxes_have_one_size_and_color(
-    page: Page, site: str, sign_in: Callable[[str], None], admin: Browser, asha: Browser
-) -> None:
+def test_checkboxes_have_one_size_and_color(page: Page, site: str, sign_in: Callable[[str], None]) -> None:
     sign_in("admin")
     page.goto(f"{site}/users/new")
     looks = page.locator("[type=checkbox]").evaluate_all(

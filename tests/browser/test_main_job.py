@@ -62,7 +62,7 @@ def test_failed_response_is_retried_and_resent_by_support(
 
 @pytest.mark.parametrize("name", ["meera", "ravi", "admin"])
 def test_webhook_page_is_readable_without_respond_permission(
-    page: Page, site: str, sign_in: Callable[[str], None], arrive: Any, asha: Any, deliver: Any, name: str
+    page: Page, site: str, sign_in: Callable[[str], None], arrive: Any, asha: Any, name: str
 ) -> None:
     asha.respond(arrive(1)[0], remarks="Will ship on 4 December")
     sign_in(name)

@@ -281,7 +281,7 @@ def test_orders_import_reports_invalid_lines_and_imports_the_rest(
     assert "<stdin>:3: " in result.output
 
 
-def test_orders_import_without_partner_fails(app: Flask, tmp_path: Path) -> None:
+def test_orders_import_without_partner_fails(app: Flask) -> None:
     result = run(app, "orders", "import", str(ORDERS_FILE))
     assert result.exit_code == 1
     assert "flask partners add" in result.output
@@ -293,7 +293,7 @@ def test_deliver_once_with_nothing_due_prints_zero_counts(app: Flask) -> None:
 
 
 def test_resend_since_a_time_resends_and_counts(
-    app: Flask, asha: Any, arrive: Any, deliver: Any, network: Any, session: Session
+    app: Flask, asha: Any, arrive: Any, deliver: Any, network: Any
 ) -> None:
     network.behave("refuse", times=2)
     for order_id in arrive(2):

@@ -18,9 +18,9 @@ from app import clock
 from app.db import Database
 from app.delivery import statistics
 from app.delivery.call_result import CallResult, Detail
-from app.delivery.claiming import ClaimedMessage, claim
+from app.delivery.claiming import ClaimedMessage
 from app.delivery.models import Attempt, AttemptStatistics, Message, MessageState, Trigger
-from app.delivery.recording import AttemptResult, reclaim_expired, record_results
+from app.delivery.recording import AttemptResult, record_results
 from app.delivery.retry_policy import ACCEPTED_OUTCOMES, Reason, Step, Verdict
 from app.delivery.statistics import (
     ALL_TIME,
@@ -210,13 +210,6 @@ def test_attempts_of_the_worker_are_counted_before_and_after_folding(
     assert by_outcome == {"busy": 2, "delivered": 4}
 
 
-def claim_one(database: Database) -> ClaimedMessage:
-    with database.writing() as session:
-        (claimed,) = claim(session, 1, clock.now()).messages
-        session.commit()
-    return claimed
-
-
 def delivered_end(claimed: ClaimedMessage, ended_at: datetime) -> AttemptResult:
     result = CallResult(
         failure=None,
@@ -239,12 +232,6 @@ def record_end(database: Database, finished: AttemptResult) -> None:
         session.commit()
 
 
-def repair_leases(database: Database) -> None:
-    with database.writing() as session:
-        reclaim_expired(session, clock.now())
-        session.commit()
-
-
 def counts_by_outcome(database: Database) -> dict[str, int]:
     with database.reading() as session:
         return {row.outcome: row.count for row in outcome_counts(session)}
@@ -257,22 +244,24 @@ def deliveries(database: Database) -> int:
 
 
 def test_interrupted_attempt_reported_late_counts_with_both_outcomes(
-    database: Database, arrive: Any, confirm: Any, move_clock: Any
+    database: Database, arrive: Any, confirm: Any, move_clock: Any, claim_one: Any, reclaim: Any
 ) -> None:
     confirm(arrive(1)[0])
-    claimed = claim_one(database)
+    claimed = claim_one()
     ended_at = clock.now()
     move_clock(minutes=10)
-    repair_leases(database)
+    reclaim()
     assert counts_by_outcome(database) == {"interrupted": 1}
     record_end(database, delivered_end(claimed, ended_at))
     assert counts_by_outcome(database) == {"delivered": 1, "interrupted": 1}
     assert deliveries(database) == 1
 
 
-def test_attempt_recorded_twice_counts_once(database: Database, arrive: Any, confirm: Any) -> None:
+def test_attempt_recorded_twice_counts_once(
+    database: Database, arrive: Any, confirm: Any, claim_one: Any
+) -> None:
     confirm(arrive(1)[0])
-    finished = delivered_end(claim_one(database), clock.now())
+    finished = delivered_end(claim_one(), clock.now())
     record_end(database, finished)
     record_end(database, finished)
     assert counts_by_outcome(database) == {"delivered": 1}
@@ -280,22 +269,24 @@ def test_attempt_recorded_twice_counts_once(database: Database, arrive: Any, con
 
 
 def test_message_delivered_by_two_attempts_counts_once(
-    database: Database, arrive: Any, confirm: Any, move_clock: Any
+    database: Database, arrive: Any, confirm: Any, move_clock: Any, claim_one: Any, reclaim: Any
 ) -> None:
     confirm(arrive(1)[0])
-    slow = claim_one(database)
+    slow = claim_one()
     ended_at = clock.now()
     move_clock(minutes=10)
-    repair_leases(database)
-    record_end(database, delivered_end(claim_one(database), clock.now()))
+    reclaim()
+    record_end(database, delivered_end(claim_one(), clock.now()))
     record_end(database, delivered_end(slow, ended_at))
     assert counts_by_outcome(database) == {"delivered": 2, "interrupted": 1}
     assert deliveries(database) == 1
 
 
-def test_statistics_are_rolled_back_with_the_record(database: Database, arrive: Any, confirm: Any) -> None:
+def test_statistics_are_rolled_back_with_the_record(
+    database: Database, arrive: Any, confirm: Any, claim_one: Any
+) -> None:
     confirm(arrive(1)[0])
-    finished = delivered_end(claim_one(database), clock.now())
+    finished = delivered_end(claim_one(), clock.now())
     with database.writing() as session:
         record_results(session, [finished], clock.now())
         session.rollback()

@@ -10,19 +10,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session, selectinload
 
 from app import clock
 from app.db import Database
-from app.delivery import service as delivery_service
-from app.delivery.call_result import CallResult, Detail
 from app.delivery.claiming import claim
 from app.delivery.models import Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
-from app.delivery.recording import INTERRUPTIONS_MAX, AttemptResult, reclaim_expired, record_results
+from app.delivery.recording import INTERRUPTIONS_MAX, reclaim_expired
 from app.delivery.resend_blocker import ResendBlocker, resend_blocker
 from app.delivery.retry_policy import judge
-from app.delivery.worker import DeliveryWorker
+from app.delivery.service import CannotResend, cancel
 from app.orders.models import Delivery, PurchaseOrder, ResponseState
 from app.partners.models import Partner, PauseCode
 from tests.buyer import message_of, order_of
@@ -70,22 +68,17 @@ def test_attempt_keeps_request_and_response_without_secrets(
     assert attempt.response_size == len(attempt.response_body)
 
 
-def test_attempt_is_committed_before_the_request(
-    message_id: str, database: Database, session: Session
-) -> None:
-    with database.writing() as other:
-        claim(other, 1, clock.now())
-        other.commit()
+def test_attempt_is_committed_before_the_request(message_id: str, claim_one: Any, session: Session) -> None:
+    claim_one()
     message = message_of(session, message_id)
     assert message.state is MessageState.SENDING
     assert message.attempts[0].in_flight
 
 
 def test_unavailable_partner_is_retried_on_schedule(
-    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, move_clock: Any
+    message_id: str, deliver: Any, session: Session, network: Any, move_clock: Any
 ) -> None:
     network.behave("503", times=2)
-    message_id = confirm(arrive(1)[0])
     assert deliver() == {"retried": 1}
     message = message_of(session, message_id)
     assert message.state is MessageState.PENDING
@@ -103,11 +96,15 @@ def test_unavailable_partner_is_retried_on_schedule(
 
 
 def test_message_fails_after_the_last_attempt_and_order_is_open_again(
-    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, move_clock: Any
+    order_id: int,
+    message_id: str,
+    confirm: Any,
+    deliver: Any,
+    session: Session,
+    network: Any,
+    move_clock: Any,
 ) -> None:
     network.behave("500")
-    order_id = arrive(1)[0]
-    message_id = confirm(order_id)
     for _ in range(10):
         deliver()
         move_clock(days=2)
@@ -122,11 +119,9 @@ def test_message_fails_after_the_last_attempt_and_order_is_open_again(
 
 
 def test_refused_message_keeps_the_partners_reply(
-    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any
+    order_id: int, message_id: str, deliver: Any, session: Session, network: Any
 ) -> None:
     network.behave("refuse", error_cd="BPR012", error_dtl="Remarks are not acceptable")
-    order_id = arrive(1)[0]
-    message_id = confirm(order_id)
     assert deliver() == {"refused": 1}
     message = message_of(session, message_id)
     assert (message.error_cd, message.error_dtl) == ("BPR012", "Remarks are not acceptable")
@@ -135,14 +130,11 @@ def test_refused_message_keeps_the_partners_reply(
 
 
 def test_resend_is_another_attempt_with_the_same_bytes_id_and_the_actor(
-    arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, network: Any
+    message_id: str, deliver: Any, resend: Any, session: Session, network: Any
 ) -> None:
     network.behave("refuse", times=1)
-    message_id = confirm(arrive(1)[0])
     deliver()
-    with database.writing() as other:
-        delivery_service.resend(other, message_of(other, message_id), by="Ravi", reason="Fixed")
-        other.commit()
+    resend(message_id, "Fixed")
     assert deliver() == {"delivered": 1}
     message = message_of(session, message_id)
     assert [
@@ -158,21 +150,12 @@ def test_resend_is_another_attempt_with_the_same_bytes_id_and_the_actor(
 
 
 def test_failed_resend_restores_the_previous_state(
-    arrive: Any,
-    confirm: Any,
-    deliver: Any,
-    database: Database,
-    session: Session,
-    network: Any,
-    move_clock: Any,
+    message_id: str, deliver: Any, resend: Any, session: Session, network: Any, move_clock: Any
 ) -> None:
     network.behave("503")
-    message_id = confirm(arrive(1)[0])
     deliver()
     due = message_of(session, message_id).next_at
-    with database.writing() as other:
-        delivery_service.resend(other, message_of(other, message_id), by="Ravi", reason="Try now")
-        other.commit()
+    resend(message_id, "Try now")
     deliver()
     message = message_of(session, message_id)
     assert (message.state, message.next_at, message.automatic_attempts) == (MessageState.PENDING, due, 1)
@@ -182,9 +165,7 @@ def test_failed_resend_restores_the_previous_state(
     move_clock(seconds=7)
     deliver()
     network.behave("503")
-    with database.writing() as other:
-        delivery_service.resend(other, message_of(other, message_id), by="Ravi", reason="Second attempt")
-        other.commit()
+    resend(message_id, "Second attempt")
     deliver()
     message = message_of(session, message_id)
     assert message.state is MessageState.REFUSED
@@ -195,42 +176,34 @@ def test_failed_resend_restores_the_previous_state(
 
 @pytest.mark.parametrize("state", [MessageState.DELIVERED, MessageState.SENDING, MessageState.CANCELED])
 def test_resend_of_delivered_sending_or_canceled_message_is_rejected(
-    message_id: str, database: Database, state: MessageState
+    message_id: str, database: Database, state: MessageState, resend: Any
 ) -> None:
     with database.writing() as other:
-        other.execute(update(Message).where(Message.id == message_id).values(state=state))
-        with pytest.raises(delivery_service.CannotResend):
-            delivery_service.resend(other, message_of_now(other, message_id), by="Ravi", reason="why not")
-
-
-def message_of_now(session: Session, message_id: str) -> Message:
-    message = session.scalar(select(Message).where(Message.id == message_id))
-    assert message
-    return message
+        other.get_one(Message, message_id).state = state
+        other.commit()
+    with pytest.raises(CannotResend):
+        resend(message_id)
 
 
 def test_resend_of_a_superseded_response_is_rejected(
-    arrive: Any, confirm: Any, deliver: Any, database: Database, network: Any
+    order_id: int, confirm: Any, deliver: Any, resend: Any, network: Any
 ) -> None:
     network.behave("refuse", times=1)
-    order_id = arrive(1)[0]
     older = confirm(order_id)
     deliver()
     confirm(order_id, remarks="Confirmed again")
     deliver()
-    with database.writing() as other, pytest.raises(delivery_service.CannotResend, match="superseded"):
-        delivery_service.resend(other, message_of(other, older), by="Ravi", reason="why not")
+    with pytest.raises(CannotResend, match="superseded"):
+        resend(older)
 
 
 def test_paused_partner_gets_only_manual_attempts(
-    arrive: Any, confirm: Any, deliver: Any, database: Database, session: Session, pause_partner: Any
+    arrive: Any, confirm: Any, deliver: Any, resend: Any, session: Session, pause_partner: Any
 ) -> None:
     first, second = arrive(2)
     held, requested = confirm(first), confirm(second)
     pause_partner()
-    with database.writing() as other:
-        delivery_service.resend(other, message_of(other, requested), by="Ravi", reason="A probe")
-        other.commit()
+    resend(requested, "A probe")
     assert deliver() == {"delivered": 1}
     assert message_of(session, requested).state is MessageState.DELIVERED
     assert message_of(session, held).is_paused
@@ -271,11 +244,8 @@ def test_accepted_key_resets_the_count_of_refused_keys(
     ]
 
 
-def test_gone_partner_is_paused(
-    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any
-) -> None:
+def test_gone_partner_is_paused(message_id: str, deliver: Any, session: Session, network: Any) -> None:
     network.behave("410")
-    message_id = confirm(arrive(1)[0])
     deliver()
     message = message_of(session, message_id)
     assert message.partner.paused
@@ -283,11 +253,9 @@ def test_gone_partner_is_paused(
 
 
 def test_message_of_a_lost_worker_is_sent_again_with_the_same_id(
-    message_id: str, deliver: Any, database: Database, session: Session, network: Any, move_clock: Any
+    message_id: str, deliver: Any, claim_one: Any, session: Session, network: Any, move_clock: Any
 ) -> None:
-    with database.writing() as lost:
-        claim(lost, 1, clock.now())
-        lost.commit()
+    claim_one()
     assert deliver() == {}
     move_clock(minutes=1)
     assert deliver() == {"delivered": 1}
@@ -317,16 +285,12 @@ def test_expired_message_that_another_worker_has_locked_is_skipped(
 
 
 def test_repeatedly_interrupted_message_fails(
-    message_id: str, database: Database, session: Session, move_clock: Any
+    message_id: str, claim_one: Any, reclaim: Any, session: Session, move_clock: Any
 ) -> None:
     for _ in range(INTERRUPTIONS_MAX):
-        with database.writing() as lost:
-            assert claim(lost, 1, clock.now()).messages
-            lost.commit()
+        claim_one()
         move_clock(minutes=1)
-        with database.writing() as other:
-            reclaim_expired(other, clock.now())
-            other.commit()
+        reclaim()
     message = message_of(session, message_id)
     assert message.state is MessageState.FAILED
     assert message.note_code is MessageNote.REPEATEDLY_INTERRUPTED
@@ -357,10 +321,12 @@ def test_two_workers_never_claim_the_same_message(
     assert sorted(taken) == sorted(ids)
 
 
-def test_concurrency_limit_of_a_partner_is_not_exceeded(confirm_orders: Any, database: Database) -> None:
+def test_concurrency_limit_of_a_partner_is_not_exceeded(
+    confirm_orders: Any, database: Database, change_partner: Any
+) -> None:
     confirm_orders(6)
+    change_partner(concurrency=2)
     with database.writing() as session:
-        session.execute(update(Partner).values(concurrency=2))
         assert len(claim(session, 8, clock.now()).messages) == 2
         assert claim(session, 8, clock.now()).messages == []
 
@@ -368,21 +334,11 @@ def test_concurrency_limit_of_a_partner_is_not_exceeded(confirm_orders: Any, dat
 def test_running_worker_wakes_immediately_and_stops_cleanly(
     order_id: int, confirm: Any, database: Database, session: Session, network: Any
 ) -> None:
-    stop = threading.Event()
-    deliverer = DeliveryWorker(database, senders=2)
-    running = threading.Thread(target=deliverer.run, args=(stop,))
-    running.start()
-    try:
-        time.sleep(0.5)
+    with running_worker(database, senders=2):
+        time.sleep(0.5)  # until it waits
         message_id = confirm(order_id)
-        until = time.monotonic() + 20
-        while time.monotonic() < until and not message_of(session, message_id).is_final:
-            time.sleep(0.02)
-        assert message_of(session, message_id).state is MessageState.DELIVERED
-    finally:
-        stop.set()
-        running.join(timeout=20)
-    assert not running.is_alive()
+        wait_until(lambda: message_of(session, message_id).is_final, 20)
+    assert message_of(session, message_id).state is MessageState.DELIVERED
 
 
 def test_order_projection_matches_its_messages(
@@ -407,10 +363,9 @@ def test_order_projection_matches_its_messages(
 
 
 def test_attempt_is_never_overwritten(
-    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, move_clock: Any
+    message_id: str, deliver: Any, session: Session, network: Any, move_clock: Any
 ) -> None:
     network.behave("500", times=1)
-    message_id = confirm(arrive(1)[0])
     deliver()
     before = session.scalars(select(Attempt).where(Attempt.message_id == message_id)).one()
     recorded = (before.status, before.outcome, before.ended_at, before.duration_ms)
@@ -439,7 +394,7 @@ TOO_LONG_FOR_AN_INDEX = "".join(chr(0x10000 + 7919 * number % 0x2FFFF) for numbe
     ],
 )
 def test_unrecordable_reply_does_not_block_other_records(
-    reply: bytes, confirm_orders: Any, database: Database, session: Session, partner: Partner, network: Any
+    reply: bytes, confirm_orders: Any, database: Database, session: Session, change_partner: Any, network: Any
 ) -> None:
     first, second = confirm_orders(2)
 
@@ -447,9 +402,8 @@ def test_unrecordable_reply_does_not_block_other_records(
         connection.receive()
         connection.send(reply)
 
-    with FakePartner(script) as other_partner, database.writing() as writing:
-        writing.merge(partner).base_url = other_partner.url()
-        writing.commit()
+    with FakePartner(script) as other_partner:
+        change_partner(base_url=other_partner.url())
         with running_worker(database, senders=2):
             wait_until(
                 lambda: all(message_of(session, message_id).attempts_made for message_id in (first, second)),
@@ -488,61 +442,32 @@ def test_reply_that_the_database_rejects_loses_only_its_own_texts(
 
 
 def test_delivery_reported_without_a_lease_is_not_sent_again(
-    message_id: str, database: Database, move_clock: Any
+    message_id: str, session: Session, claim_one: Any, end_attempt: Any, reclaim: Any, move_clock: Any
 ) -> None:
-    with database.writing() as writing:
-        (late,) = claim(writing, 1, clock.now()).messages
-        writing.commit()
+    late = claim_one()
     move_clock(minutes=1)
-    with database.writing() as writing:
-        reclaim_expired(writing, clock.now())
-        (under_way,) = claim(writing, 1, clock.now()).messages
-        writing.commit()
-    taken = CallResult(None, Detail(), 200, (), b'{"response_code":0}', 19, False, None, 1.0, True)
-
-    def attempt_result(claimed: Any) -> AttemptResult:
-        verdict = judge(
-            taken,
-            attempts=1,
-            schedule=(),
-            success_codes=(),
-            object_id=claimed.object_id,
-            after_unknown=False,
-            jitter=0.0,
-        )
-        return AttemptResult(claimed, taken, verdict, clock.now())
+    reclaim()
+    current = claim_one()
 
     def blocker() -> ResendBlocker | None:
-        return resend_blocker(writing, message_of(writing, message_id), include_delivered=True)
+        return resend_blocker(session, message_of(session, message_id), include_delivered=True)
 
-    with database.writing() as writing:
-        record_results(writing, [attempt_result(late)], clock.now())
-        writing.commit()
-        assert message_of(writing, message_id).state is MessageState.DELIVERED
-        assert blocker() is ResendBlocker.IN_FLIGHT
-        writing.rollback()
-        record_results(writing, [attempt_result(under_way)], clock.now())
-        writing.commit()
-        assert blocker() is None
+    end_attempt(late, "ok")
+    assert message_of(session, message_id).state is MessageState.DELIVERED
+    assert blocker() is ResendBlocker.IN_FLIGHT
+    end_attempt(current, "ok")
+    assert blocker() is None
 
 
 def test_canceled_resend_of_a_delivered_message_stays_delivered(
-    order_id: int, confirm: Any, deliver: Any, database: Database, session: Session
+    order_id: int, confirm: Any, deliver: Any, database: Database, session: Session, resend: Any
 ) -> None:
     message_id = confirm(order_id)
     deliver()
-    with database.writing() as writing:
-        delivery_service.resend(
-            writing,
-            writing.get_one(Message, message_id),
-            by="Admin",
-            reason="Second attempt",
-            include_delivered=True,
-        )
-        writing.commit()
+    resend(message_id, include_delivered=True)
     assert message_of(session, message_id).state is MessageState.PENDING
     with database.writing() as writing:
-        delivery_service.cancel(writing, message_id, CancelReason.ORDER_CANCELED)
+        cancel(writing, message_id, CancelReason.ORDER_CANCELED)
         writing.commit()
     message = message_of(session, message_id)
     assert (message.state, message.next_at, message.cancel_requested) == (MessageState.DELIVERED, None, None)

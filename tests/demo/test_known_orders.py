@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.db import Database
 from app.demo import start
 from app.demo.state import SimulatorState
 from app.network.messages import parse
@@ -22,7 +21,6 @@ def test_simulator_gets_orders_with_current_statuses(
     arrive: Callable[..., list[int]],
     asha: Browser,
     deliver: Callable[[], Counter[str]],
-    database: Database,
     partner: Partner,
     session: Session,
     monkeypatch: Any,

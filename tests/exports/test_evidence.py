@@ -145,12 +145,12 @@ def test_order_without_a_response_has_a_pack(meera: Browser, order_id: int) -> N
 
 
 def test_response_before_an_edit_is_attributed_to_its_version(
-    app: Any, meera: Browser, asha: Browser, order_id: int, example_bodies: list[Any]
+    buyer: Buyer, meera: Browser, asha: Browser, order_id: int
 ) -> None:
     url = f"/orders/{order_id}/evidence.zip"
     assert "<dd>Open</dd>" in pack_of(meera.get(url))["index.html"].decode()
     asha.respond(order_id)
-    assert Buyer(app.test_client(), example_bodies).edit().status_code == 200
+    assert buyer.edit().status_code == 200
     page = BeautifulSoup(pack_of(meera.get(url))["index.html"], "html.parser")
     values = [" ".join(value.get_text().split()) for value in page.find_all("dd")]
     terms = dict(zip([term.get_text() for term in page.find_all("dt")], values, strict=True))

@@ -63,12 +63,7 @@ def test_parallel_edit_and_cancellation_first_wins(
 
 
 def test_parallel_edits_responses_and_deliveries_never_deadlock(
-    app: Flask,
-    arrive: Any,
-    confirm: Any,
-    database: Database,
-    example_bodies: list[Any],
-    session: Session,
+    app: Flask, arrive: Any, confirm: Any, database: Database, example_bodies: list[Any], session: Session
 ) -> None:
     orders = arrive(3)
     rounds = 8

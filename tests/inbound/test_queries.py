@@ -145,9 +145,7 @@ def test_routes_pass_the_context_of_the_pages(
 
 
 @pytest.mark.sqlite
-def test_message_as_json(
-    received: dict[str, str], ravi: Any, session: Session, buyer: Buyer, arrive: Any
-) -> None:
+def test_message_as_json(received: dict[str, str], ravi: Any, buyer: Buyer) -> None:
     data = ravi.get(f"/inbound/{received['unmatched']}.json").get_json()
     assert (data["kind"], data["effect"], data["order_id"]) == ("req-status-change", "unmatched", None)
     assert data["error"]["errorCd"] == "PO_UNKNOWN_OBJECT"

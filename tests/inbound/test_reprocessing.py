@@ -129,7 +129,7 @@ def test_conflict_stays_a_conflict(buyer: Buyer, order_id: int, database: Databa
 
 
 def test_invalid_message_is_rejected_again_until_the_reader_is_fixed(
-    buyer: Buyer, order_id: int, database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
+    buyer: Buyer, order_id: int, database: Database, session: Session
 ) -> None:
     body = buyer.edit_body()
     del body["additionalInfos"]
@@ -139,9 +139,7 @@ def test_invalid_message_is_rejected_again_until_the_reader_is_fixed(
     assert order_state(session, order_id)[1] == 1
 
 
-def test_longest_reason_fits_its_column(
-    buyer: Buyer, arrive: Any, database: Database, session: Session
-) -> None:
+def test_longest_reason_fits_its_column(buyer: Buyer, arrive: Any, database: Database) -> None:
     early = buyer.edit()
     arrive(1)
     assert again(database, early, reason="é" * 201).reprocess_reason == "é" * 200

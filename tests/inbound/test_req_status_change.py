@@ -144,7 +144,7 @@ def test_invalid_status_change_is_rejected(
     assert not order_of(session, order_id).status_changes
 
 
-def test_status_change_of_unknown_order_is_unmatched(buyer: Buyer, session: Session, arrive: Any) -> None:
+def test_status_change_of_unknown_order_is_unmatched(buyer: Buyer, session: Session) -> None:
     response = buyer.change_status()
     assert refusal(response) == (409, "PO_UNKNOWN_OBJECT", "poStatus.objectId")
     assert inbound_of(session, response).effect is Effect.UNMATCHED

@@ -137,36 +137,23 @@ def test_result_before_the_attempt_is_recorded_wins(
     assert message.attempts[0].outcome is not None
 
 
-def send_again(database: Database, message_id: str) -> None:
-    with database.writing() as session:
-        message = message_of(session, message_id)
-        delivery_service.resend(session, message, by="Ravi", reason="They lost it", include_delivered=True)
-        session.commit()
-
-
 def test_result_during_an_attempt_blocks_a_second_attempt(
-    buyer: Buyer,
-    order_id: int,
-    confirm: Any,
-    claim_one: Any,
-    end_attempt: Any,
-    database: Database,
-    session: Session,
+    buyer: Buyer, order_id: int, confirm: Any, claim_one: Any, end_attempt: Any, resend: Any, session: Session
 ) -> None:
     message_id = confirm(order_id)
     sending = claim_one()
     assert buyer.send_result(req_msg_id=f"REQ-{message_id}").status_code == 200
     assert message_of(session, message_id).state is MessageState.DELIVERED
     with pytest.raises(delivery_service.CannotResend, match="in_flight"):
-        send_again(database, message_id)
+        resend(message_id, include_delivered=True)
 
     end_attempt(sending, "timeout")
-    send_again(database, message_id)
+    resend(message_id, include_delivered=True)
     assert claim_one().number == 2
 
 
 def test_webhook_with_late_result_can_be_resent_after_its_lease(
-    buyer: Buyer, message_id: str, claim_one: Any, database: Database, move_clock: Any, ravi: Browser
+    buyer: Buyer, message_id: str, claim_one: Any, resend: Any, move_clock: Any, ravi: Browser
 ) -> None:
     claim_one()
     assert buyer.send_result(req_msg_id=f"REQ-{message_id}").status_code == 200
@@ -174,18 +161,12 @@ def test_webhook_with_late_result_can_be_resent_after_its_lease(
     move_clock(minutes=1)
     page = ravi.get(f"/webhooks/{message_id}").visible_text
     assert "outcome unknown" in page.lower() and "In progress" not in page
-    send_again(database, message_id)
+    resend(message_id, include_delivered=True)
     assert claim_one().number == 2
 
 
 def test_new_response_waits_for_the_attempt_in_progress(
-    buyer: Buyer,
-    order_id: int,
-    confirm: Any,
-    claim_one: Any,
-    database: Database,
-    session: Session,
-    move_clock: Any,
+    buyer: Buyer, order_id: int, confirm: Any, claim_one: Any, database: Database, move_clock: Any
 ) -> None:
     first = confirm(order_id)
     claim_one()

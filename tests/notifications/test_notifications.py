@@ -295,10 +295,9 @@ def test_invalid_preferences_are_rejected_with_the_form(wrong: dict[str, str], a
 
 
 def test_refused_response_is_assigned_to_the_staff_who_must_respond_again(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, ravi: Browser, asha: Browser, session: Session
+    message_id: str, network: Any, deliver: Any, ravi: Browser, asha: Browser, session: Session
 ) -> None:
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not acceptable")
-    message_id = confirm(arrive(1)[0])
     deliver()
     item = f"/attention/message-{message_id}"
     names = [option.get_text(strip=True) for option in ravi.get(item).page.select("#person option")]
@@ -312,10 +311,9 @@ def test_refused_response_is_assigned_to_the_staff_who_must_respond_again(
 
 
 def test_assigned_item_notifies_the_assignee(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, ravi: Browser, session: Session
+    message_id: str, network: Any, deliver: Any, ravi: Browser, session: Session
 ) -> None:
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not acceptable")
-    message_id = confirm(arrive(1)[0])
     deliver()
     item = f"/attention/message-{message_id}"
     ravi.submit(item, f"{item}/assign", person=str(person_of(session, "admin").id))

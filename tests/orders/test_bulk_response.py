@@ -406,9 +406,7 @@ def test_plan_sent_twice_records_once(asha: Browser, arrive: Any, select_all: An
 
 
 @pytest.mark.sqlite
-def test_plan_of_another_person_is_not_found(
-    asha: Browser, omar: Browser, arrive: Any, select_all: Any
-) -> None:
+def test_plan_of_another_person_is_not_found(omar: Browser, arrive: Any, select_all: Any) -> None:
     arrive(2)
     page = select_all()
     assert omar.get(page.request.path).status_code == 404
@@ -435,7 +433,7 @@ def test_plan_with_invalid_fields_is_shown_again(
     assert count_rows(session, Decision) == 0
 
 
-def test_select_all_of_a_hostile_list_is_no_500(asha: Browser, arrive: Any, select_all: Any) -> None:
+def test_select_all_of_a_hostile_list_is_no_500(arrive: Any, select_all: Any) -> None:
     arrive(2)
     for query in (
         "answer=none&sort=x",

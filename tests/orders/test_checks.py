@@ -62,9 +62,7 @@ def test_price_hsn_and_rate_are_compared_with_the_last_order(asha: Browser, rece
     assert {link["href"] for link in links} == {f"/orders/{first}"}
 
 
-def test_possible_duplicate_of_an_open_order_is_named(
-    asha: Browser, receive: Any, confirm: Any, session: Session
-) -> None:
+def test_possible_duplicate_of_an_open_order_is_named(asha: Browser, receive: Any, session: Session) -> None:
     receive()
     second = receive()
     (sentence,) = sentences(asha, second)

@@ -283,9 +283,7 @@ def test_preview_of_incomplete_input_names_what_is_missing(
 
 
 @pytest.mark.sqlite
-def test_preview_of_a_changed_order_says_so(
-    asha: Browser, omar: Browser, order_id: int, session: Session
-) -> None:
+def test_preview_of_a_changed_order_says_so(asha: Browser, order_id: int, session: Session) -> None:
     url = f"/orders/{order_id}/answer"
     filled = asha.fill(url, url)
     set_order(session, order_id, version=2)

@@ -101,9 +101,7 @@ def test_days_of_receipt_are_days_of_the_reader(
     assert numbers(asha, "received_until=2026-11-20") == [orders[0].buyer_po_number]
 
 
-def test_delivery_days_include_both_ends(
-    asha: Browser, orders: list[PurchaseOrder], database: Database
-) -> None:
+def test_delivery_days_include_both_ends(asha: Browser, orders: list[PurchaseOrder]) -> None:
     day = orders[0].delivery_day
     expected = sorted(order.buyer_po_number for order in orders if order.delivery_day == day)
     assert numbers(asha, f"deliver_by_since={day}&deliver_by_until={day}") == expected
@@ -112,7 +110,7 @@ def test_delivery_days_include_both_ends(
 
 
 def test_assigned_takes_a_username_me_and_none(
-    asha: Browser, omar: Browser, meera: Browser, orders: list[PurchaseOrder], database: Database
+    asha: Browser, meera: Browser, orders: list[PurchaseOrder], database: Database
 ) -> None:
     with database.writing() as session:
         for order, name in ((orders[0], "asha"), (orders[1], "omar")):

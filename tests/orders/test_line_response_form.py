@@ -151,7 +151,7 @@ def test_lines_are_readable_wherever_the_response_is_shown(
 
 
 def test_unsuccessful_response_fills_the_editor_again(
-    asha: Browser, order_id: int, session: Session, deliver: Any, network: Any
+    asha: Browser, order_id: int, deliver: Any, network: Any
 ) -> None:
     respond(asha, order_id, **CHANGES)
     network.behave(mode="refuse")

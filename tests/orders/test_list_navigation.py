@@ -163,9 +163,7 @@ def test_hostile_list_is_ignored(subtests: pytest.Subtests, asha: Browser, arriv
             assert asha.get(f"/orders/{order}?list=answer%3Dopen&responded=99999999999999").status_code == 200
 
 
-def test_check_counts_new_and_changed_orders(
-    asha: Browser, omar: Browser, arrive: Any, buyer: Any, example_bodies: list[Any]
-) -> None:
+def test_check_counts_new_and_changed_orders(asha: Browser, arrive: Any) -> None:
     arrive(2)
     newer_url = asha.get(f"/orders?{OPEN}").one("#new-rows")["data-hx-get"]
     assert not asha.get(newer_url, headers=HTMX).page.select("a")

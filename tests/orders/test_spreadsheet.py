@@ -214,7 +214,7 @@ def test_order_that_changed_after_the_plan_is_skipped(
 
 
 def test_unknown_and_foreign_orders_have_the_same_error(
-    asha: Browser, omar: Browser, arrive: Any, upload: Any, session: Session
+    omar: Browser, arrive: Any, upload: Any, session: Session
 ) -> None:
     arrive(6)
     foreign = session.scalar(
@@ -312,7 +312,7 @@ HOSTILE = {
 
 
 def test_bad_file_is_refused_with_a_sentence(
-    subtests: pytest.Subtests, asha: Browser, upload: Any, session: Session
+    subtests: pytest.Subtests, upload: Any, session: Session
 ) -> None:
     for name, data in HOSTILE.items():
         with subtests.test(name=name):
@@ -337,7 +337,7 @@ def test_upload_above_the_limit_is_refused_by_its_length(asha: Browser) -> None:
     assert asha.post("/orders/answers/upload", data=data).status_code == 413
 
 
-def test_hostile_cell_is_no_500(subtests: pytest.Subtests, asha: Browser, order_id: int, upload: Any) -> None:
+def test_hostile_cell_is_no_500(subtests: pytest.Subtests, order_id: int, upload: Any) -> None:
     for value in (
         "_x0000_",
         "_xD800_",

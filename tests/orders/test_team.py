@@ -230,9 +230,7 @@ def test_claim_of_an_order_that_a_colleague_took_conflicts(
     assert asha.send(action, fields).status_code == 303
 
 
-def test_several_orders_are_assigned_at_once(
-    arrive: Any, asha: Browser, omar: Browser, meera: Browser, session: Session
-) -> None:
+def test_several_orders_are_assigned_at_once(arrive: Any, meera: Browser, session: Session) -> None:
     arrive(12)
     ids = orders_of(session, BEARINGS)[:3]
     page = "/orders/assignments"
@@ -267,7 +265,7 @@ def test_several_orders_skip_those_that_the_assignee_cannot_see(
 
 @pytest.mark.sqlite
 def test_manager_selects_orders_to_assign_but_not_to_respond(
-    arrive: Any, meera: Browser, asha: Browser, session: Session
+    arrive: Any, meera: Browser, asha: Browser
 ) -> None:
     arrive(2)
     page = meera.get("/orders?answer=open")
@@ -311,9 +309,7 @@ def test_open_form_is_renewed_by_its_poll_in_one_row(
 
 
 @pytest.mark.sqlite
-def test_open_form_ends_with_the_response(
-    arrive: Any, asha: Browser, omar: Browser, session: Session
-) -> None:
+def test_open_form_ends_with_the_response(arrive: Any, omar: Browser, session: Session) -> None:
     order_id = first_order(session, arrive, BEARINGS)
     omar.respond(order_id)
     assert count_rows(session, OpenForm) == 0

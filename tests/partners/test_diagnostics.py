@@ -38,7 +38,7 @@ def steps(page: Any) -> dict[str, tuple[str, str]]:
     }
 
 
-def test_success_is_stored_as_the_baseline(check: Any, ravi: Browser, partner: Partner, row: Any) -> None:
+def test_success_is_stored_as_the_baseline(check: Any, partner: Partner, row: Any) -> None:
     page = check()
     assert "It works" in page.visible_text
     results = steps(page)

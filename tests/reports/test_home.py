@@ -52,10 +52,10 @@ def test_each_role_sees_its_own_queues_first(
 
 @pytest.mark.sqlite
 def test_unmatched_messages_are_shown_to_support_only(
-    app: Any, ravi: Browser, meera: Browser, arrive: Any, partner: Any, example_bodies: list[Any]
+    buyer: Buyer, ravi: Browser, meera: Browser, arrive: Any
 ) -> None:
     arrive(1)
-    assert Buyer(app.test_client(), example_bodies).change_status(5).status_code == 409
+    assert buyer.change_status(5).status_code == 409
     link = ravi.get("/").one("a.queue-link[href='/inbound?effect=unmatched']")
     assert " ".join(link.get_text(" ").split()).startswith("1 Unmatched")
     assert not meera.get("/").page.select("a.queue-link[href='/inbound?effect=unmatched']")
@@ -121,13 +121,10 @@ def test_home_shows_progress_and_what_needs_attention(
     assert "Asha responded" not in page.visible_text
 
 
-def test_home_counts_what_happened_since_yesterday(
-    app: Any, asha: Browser, arrive: Any, example_bodies: list[Any]
-) -> None:
+def test_home_counts_what_happened_since_yesterday(buyer: Buyer, asha: Browser, arrive: Any) -> None:
     arrive(4)
-    partner = Buyer(app.test_client(), example_bodies)
-    partner.edit(0)
-    partner.change_status(1)
+    buyer.edit(0)
+    buyer.change_status(1)
     page = asha.get("/")
     changes = [(item.bdi.get_text(), item.a["href"]) for item in page.page.select(".changes li")]
     assert [text.split(" from ")[0] for text, _ in changes] == [

@@ -9,10 +9,8 @@ from sqlalchemy import event, update
 
 from app import clock
 from app.db import Database
-from app.delivery.claiming import claim
 from app.delivery.models import CircuitBreaker, Message
 from app.delivery.recording import reclaim_expired
-from app.partners.models import Partner
 
 
 def scraped(app: Any) -> dict[tuple[str, str], float]:
@@ -71,13 +69,11 @@ def test_queued_messages_are_counted_by_state(
 
 
 def test_open_breaker_and_lost_lease_are_reported(
-    app: Any, arrive: Any, confirm: Any, database: Database, move_clock: Any, partner: Partner
+    app: Any, arrive: Any, confirm: Any, database: Database, move_clock: Any, claim_one: Any
 ) -> None:
     confirm(arrive(1)[0])
     assert scraped(app)["po_confirm_lease_losses_total", ""] == 0
-    with database.writing() as session:
-        claim(session, 1, clock.now())
-        session.commit()
+    claim_one()
     assert scraped(app)["po_confirm_messages", "state=sending"] == 1
     move_clock(minutes=5)
     with database.writing() as session:

@@ -92,7 +92,7 @@ def test_invalid_parameters_are_ignored_with_a_notice(meera: Browser, query: str
 
 
 def test_days_are_those_of_the_readers_time_zone(
-    meera: Browser, confirm: Any, order_id: int, move_clock: Any, session: Session
+    meera: Browser, confirm: Any, order_id: int, move_clock: Any
 ) -> None:
     # Just after midnight in India it is still yesterday in UTC.
     now = clock.now()

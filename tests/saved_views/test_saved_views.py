@@ -170,7 +170,7 @@ def test_start_view_opens_after_sign_in_and_home_stays_reachable(
     assert asha.get("/orders").one("a.brand")["href"] == "/"
 
 
-def test_start_view_that_is_gone_falls_back_to_home(asha: Browser, omar: Browser, meera: Browser) -> None:
+def test_start_view_that_is_gone_falls_back_to_home(asha: Browser, omar: Browser) -> None:
     save(asha, "/orders?answer=open", "Team", is_shared="y")
     assert submit(omar, "Team", "/start").status_code == 303
     assert omar.get("/").status_code == 303

@@ -88,9 +88,7 @@ def test_search_of_audit_trail_needs_permission(
         assert "Audit trail" not in search_groups(browser, order.buyer_po_number)
 
 
-def test_search_by_name_of_assignee_finds_order(
-    asha: Browser, omar: Browser, order: PurchaseOrder, session: Session
-) -> None:
+def test_search_by_name_of_assignee_finds_order(asha: Browser, omar: Browser, order: PurchaseOrder) -> None:
     page = f"/orders/{order.id}"
     fields = {**asha.fill(page, f"{page}/assign"), "username": "asha"}
     assert asha.send(f"{page}/assign", fields).status_code == 303

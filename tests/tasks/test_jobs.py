@@ -229,7 +229,7 @@ def test_several_workers_do_each_step_once(database: Database, session: Session,
     assert {stored(session, job_id).state for job_id in job_ids} == {JobState.DONE}
 
 
-def test_due_chore_is_run_by_one_worker(database: Database, session: Session, move_clock: Any) -> None:
+def test_due_chore_is_run_by_one_worker(database: Database, move_clock: Any) -> None:
     done: list[str] = []
     chore = Chore("sweep", timedelta(minutes=5), lambda _database: done.append("swept"))
     worker, other = Worker(database, {}, [chore]), Worker(database, {}, [chore])

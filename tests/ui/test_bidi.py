@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from bs4 import NavigableString, Tag
-from flask import Flask
 from sqlalchemy import String, Text, func, select, update
 
 from app.db import Database
@@ -57,16 +56,9 @@ def is_alone(block: Tag, text: NavigableString) -> bool:
 
 @pytest.fixture
 def hostile(
-    arrive: Any,
-    app: Flask,
-    example_bodies: list[dict[str, Any]],
-    confirm: Any,
-    deliver: Any,
-    network: Any,
-    database: Database,
+    arrive: Any, buyer: Buyer, confirm: Any, deliver: Any, network: Any, database: Database
 ) -> Database:
     """A refused webhook, an order and incoming messages, with an override at the start of each text."""
-    buyer = Buyer(app.test_client(), example_bodies)
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
     confirm(arrive(1)[0], remarks=f"{OVERRIDE}Confirmed")
     deliver()

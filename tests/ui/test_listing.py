@@ -91,7 +91,7 @@ def test_open_audit_trail_learns_the_number_of_new_entries(meera: Browser, ravi:
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_chosen_columns_and_density_stay(meera: Browser, ravi: Browser, arrive: Any, path: str) -> None:
+def test_chosen_columns_and_density_stay(meera: Browser, arrive: Any, path: str) -> None:
     arrive(1)
     listing = LISTS[path]
     action = f"/views/columns/{listing.name}"

@@ -188,11 +188,7 @@ def test_outage_of_two_hours_is_resent_and_reported(
 
 
 def test_unsuccessful_resend_shows_the_attempt_and_the_state_of_the_webhook(
-    ravi: Browser,
-    confirm_orders: Any,
-    deliver: Any,
-    network: Any,
-    run_jobs: Callable[[], bool],
+    ravi: Browser, confirm_orders: Any, deliver: Any, network: Any, run_jobs: Callable[[], bool]
 ) -> None:
     network.behave("status", status=503)
     confirm_orders(2)
@@ -230,7 +226,6 @@ def test_report_keeps_the_state_before_the_resend(
 
 def test_plan_lists_skipped_webhooks_with_reasons(
     ravi: Browser,
-    asha: Browser,
     confirm_orders: Any,
     database: Database,
     session: Session,
@@ -505,7 +500,7 @@ def test_delivered_webhooks_are_resent_only_with_the_permission(
 
 @pytest.mark.sqlite
 def test_reader_without_the_permission_cannot_bulk_resend(
-    meera: Browser, asha: Browser, confirm_orders: Any, session: Session
+    meera: Browser, asha: Browser, confirm_orders: Any
 ) -> None:
     confirm_orders(1)
     for browser in (meera, asha):
@@ -530,7 +525,7 @@ def test_resend_command_creates_the_same_report(
 
 
 def test_outage_includes_recent_earlier_webhooks_and_no_old_ones(
-    ravi: Browser, confirm: Any, arrive: Any, deliver: Any, network: Any, move_clock: Any, session: Session
+    ravi: Browser, confirm: Any, arrive: Any, deliver: Any, network: Any, move_clock: Any
 ) -> None:
     orders = arrive(2)
     network.behave("status", status=503)

@@ -12,12 +12,8 @@ from flask import Flask
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
-from app import clock
 from app.audit.models import AuditAction, AuditEntry
-from app.db import Database
-from app.delivery.claiming import claim
 from app.delivery.models import Attempt, Message, MessageState
-from app.delivery.service import resend
 from app.partners.models import Partner
 from app.webhooks import queries
 from app.webhooks.presenters import message_sentence
@@ -90,7 +86,7 @@ def test_webhook_without_scripts_has_a_refresh_link(
 
 
 @pytest.mark.sqlite
-def test_webhook_page_shows_request_and_response(meera: Browser, refused: str, session: Session) -> None:
+def test_webhook_page_shows_request_and_response(meera: Browser, refused: str) -> None:
     page = meera.get(f"/webhooks/{refused}")
     words = page.visible_text
     for text in (
@@ -237,9 +233,7 @@ def test_resend_without_a_reason_is_rejected(ravi: Browser, refused: str, sessio
 
 
 @pytest.mark.sqlite
-def test_delivered_webhook_is_not_resent(
-    asha: Browser, ravi: Browser, arrive: Any, deliver: Any, session: Session, refused: str
-) -> None:
+def test_delivered_webhook_is_not_resent(ravi: Browser, deliver: Any, refused: str) -> None:
     action = f"/webhooks/{refused}/resend"
     fields = {**ravi.fill(f"/webhooks/{refused}", action), "reason": "Again"}
     ravi.send(action, fields)
@@ -286,16 +280,10 @@ def test_support_cancels_a_queued_webhook_and_the_order_reopens(
 
 @pytest.mark.sqlite
 def test_cancel_of_a_queued_resend_keeps_the_delivery(
-    message_id: str, ravi: Browser, deliver: Any, database: Database, session: Session
+    message_id: str, ravi: Browser, deliver: Any, resend: Any, claim_one: Any, session: Session
 ) -> None:
     deliver()
     page, action = f"/webhooks/{message_id}", f"/webhooks/{message_id}/withdraw"
-
-    def resend_again() -> None:
-        with database.writing() as writing:
-            message = writing.get_one(Message, message_id)
-            resend(writing, message, by="Ravi", reason="They lost it", include_delivered=True)
-            writing.commit()
 
     def cancellations() -> int:
         session.rollback()
@@ -304,17 +292,15 @@ def test_cancel_of_a_queued_resend_keeps_the_delivery(
         )
         return len(session.scalars(entries).all())
 
-    resend_again()
+    resend(message_id, include_delivered=True)
     assert "stays delivered" in ravi.get(page).visible_text
     fields = {**ravi.fill(page, action), "why": "They found it"}
     assert ravi.send(action, fields).status_code == 303
     assert session.scalars(select(Message.state)).one() is MessageState.DELIVERED
     assert cancellations() == 1
 
-    resend_again()
-    with database.writing() as writing:
-        assert claim(writing, 1, clock.now()).messages
-        writing.commit()
+    resend(message_id, include_delivered=True)
+    claim_one()
     assert not ravi.get(page).page.select(f"form[action='{action}']")
     too_late = ravi.send(action, fields)
     assert too_late.status_code == 409 and "already received it" in too_late.visible_text

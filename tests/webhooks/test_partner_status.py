@@ -73,7 +73,7 @@ def test_partner_with_503_responses_fails_and_recovers(
 
 @pytest.mark.sqlite
 def test_fewer_failures_than_the_setting_are_only_a_delay(
-    database: Database, confirm_orders: Any, network: Any, deliver: Any, state: Any, ravi: Browser
+    confirm_orders: Any, network: Any, deliver: Any, state: Any, ravi: Browser
 ) -> None:
     confirm_orders(2)
     network.behave("status", status=503)
