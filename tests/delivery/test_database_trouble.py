@@ -41,14 +41,14 @@ def test_several_workers_send_each_message_once(
 ) -> None:
     with partner_that_records(tmp_path) as (url, record):
         change_partner(base_url=url, concurrency=12)
-        confirm_all(app, 1, add_orders(app, partner.id, 150))
+        confirm_all(app, 1, add_orders(app, partner.id, 80))
         processes = [start(database.url, {"senders": 4}, None) for _ in range(3)]
         wait_until(everything_is_delivered(session))
         for process in processes:
             process.terminate()
             process.join(30)
             assert process.exitcode == 0
-        counts = count(database, record, Counts(messages=150))
+        counts = count(database, record, Counts(messages=80))
     assert (counts.lost, counts.duplicates, counts.changed, counts.unlogged) == (0, 0, 0, 0)
 
 
@@ -98,11 +98,11 @@ def test_database_restart_under_load_loses_nothing(mode: str, tmp_path: Path) ->
         app = fresh_app(tmp_path, database_url=server.url("restarted"))
         database: Database = app.extensions["database"]
         with partner_that_records(tmp_path) as (url, record):
-            person_id, ids = populate(app, url, orders=300, concurrency=8)
+            person_id, ids = populate(app, url, orders=200, concurrency=8)
             confirm_all(app, person_id, ids)
             asha = asha_at(app)
             processes = [start(database.url, {"senders": 4}, None) for _ in range(2)]
-            for minimum in (20, 120):
+            for minimum in (20, 80):
                 wait_until(lambda minimum=minimum: len(record.read_text().splitlines()) > minimum)
                 server.stop(mode)
                 assert asha.get("/orders").status_code == 503
@@ -113,7 +113,7 @@ def test_database_restart_under_load_loses_nothing(mode: str, tmp_path: Path) ->
                 process.terminate()
                 process.join(30)
                 assert process.exitcode == 0
-            counts = count(database, record, Counts(messages=300))
+            counts = count(database, record, Counts(messages=200))
         assert (counts.lost, counts.unsettled, counts.changed, counts.unlogged) == (0, 0, 0, 0)
         # Claims and records with unknown commit outcome: at most those in flight in both workers, twice.
         assert counts.duplicates <= 2 * 8

@@ -111,6 +111,9 @@ def test_line_breaks_in_remarks_become_one_space_before_counting(
 def test_invalid_form_returns_errors_and_keeps_all_input(
     subtests: pytest.Subtests, asha: Browser, order_id: int, session: Session
 ) -> None:
+    url = f"/orders/{order_id}/answer"
+    typed = {"supplier_order_number": "SO-typed-88", "supplier_remarks": "Typed remarks stay"}
+    filled = {**asha.fill(url, url), **typed}
     for wrong in (
         {"supplier_remarks": ""},
         {"supplier_remarks": "x" * 101},
@@ -127,15 +130,9 @@ def test_invalid_form_returns_errors_and_keeps_all_input(
         {"device_tag_value": ""},
         {f"additional_infos-{row}-name": "n" for row in range(51)},
     ):
-        for headers in (
-            {},
-            HTMX,
-        ):
+        for headers in ({}, HTMX):
             with subtests.test(wrong=wrong, headers=headers):
-                url = f"/orders/{order_id}/answer"
-                typed = {"supplier_order_number": "SO-typed-88", "supplier_remarks": "Typed remarks stay"}
-                fields = {**asha.fill(url, url), **typed, **wrong}
-                response = asha.send(url, fields, headers=headers)
+                response = asha.send(url, {**filled, **wrong}, headers=headers)
                 assert response.status_code == 422
                 assert "SO-typed-88" in response.text
                 if "supplier_remarks" not in wrong:
