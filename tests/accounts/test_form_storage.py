@@ -46,11 +46,7 @@ def order_id(order_id: int) -> int:
 
 @pytest.mark.parametrize("ending", ["signed out", "idle"])
 def test_response_after_session_ended_is_shown_again(
-    browser_of: Callable[[str], Browser],
-    database: Database,
-    session: Session,
-    order_id: int,
-    ending: str,
+    browser_of: Callable[[str], Browser], database: Database, session: Session, order_id: int, ending: str
 ) -> None:
     asha = browser_of("asha")
     fields = typed_response(asha, order_id)

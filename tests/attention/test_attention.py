@@ -191,11 +191,11 @@ def test_paused_partners_and_unmatched_messages_are_for_support_only(
 
 
 def test_assignee_filter_finds_older_items(
-    app: Any, ravi: Browser, example_bodies: list[Any], monkeypatch: pytest.MonkeyPatch
+    buyer: Buyer, ravi: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries, "UNMATCHED_SHOWN", 1)
     monkeypatch.setattr(queries, "ORDERS_SHOWN", 1)
-    buyer = Buyer(app.test_client(), copy.deepcopy(example_bodies))
+    buyer.bodies = copy.deepcopy(buyer.bodies)
     for body in buyer.bodies[:2]:
         body["b2bIds"]["supplierB2BId"] = "NOBODY@bbps"
 

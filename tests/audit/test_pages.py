@@ -180,13 +180,7 @@ def test_empty_and_unchanged_values_are_left_out(meera: Browser, database: Datab
             AuditObject.PARTNER,
             1,
             before={"paused_reason": "moving", "note": None, "further": [], "contact": "Kiran"},
-            after={
-                "paused_reason": "",
-                "note": "",
-                "further": [],
-                "contact": "Kiran",
-                "deadline_seconds": 0,
-            },
+            after={"paused_reason": "", "note": "", "further": [], "contact": "Kiran", "deadline_seconds": 0},
         )
         session.commit()
     values = {

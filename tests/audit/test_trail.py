@@ -162,10 +162,7 @@ def test_pause_and_resume_are_recorded(ravi: Browser, partner: Partner, entries:
 @pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("how", "why"),
-    [
-        ("edit", {"reason": "order_changed", "version": 2}),
-        ("change_status", {"reason": "order_canceled"}),
-    ],
+    [("edit", {"reason": "order_changed", "version": 2}), ("change_status", {"reason": "order_canceled"})],
 )
 @pytest.mark.parametrize(("sending", "delivery"), [(False, "cancelled"), (True, "sending")])
 def test_cancellation_by_the_buyer_is_recorded(
@@ -393,11 +390,7 @@ def test_attention_commands_are_recorded_and_automatic_events_are_not(
         action = f"{page}/{command}"
         ravi.submit(page, action, reason=reason)
     closed, opened = entries()[before:]
-    assert (closed.action, closed.actor, closed.reason) == (
-        AuditAction.RESOLVED,
-        "Ravi",
-        "Settled by phone",
-    )
+    assert (closed.action, closed.actor, closed.reason) == (AuditAction.RESOLVED, "Ravi", "Settled by phone")
     assert (closed.object_kind, closed.object_id) == ("message", message_id)
     assert (opened.action, opened.reason) == (AuditAction.REOPENED, "It was not")
     asha.respond(order_id, remarks="Corrected remarks")

@@ -274,10 +274,7 @@ def start(folder: Path) -> Iterator[Line]:
                 try:
                     if requests.get(f"http://127.0.0.1:{port}/readyz", timeout=1).ok:
                         return
-                except (
-                    requests.ConnectionError,
-                    requests.Timeout,
-                ):  # not yet ready
+                except (requests.ConnectionError, requests.Timeout):  # not yet ready
                     time.sleep(0.01)
         finally:
             times.append(time.perf_counter())

@@ -248,11 +248,7 @@ def _store(session: Session, partner: Partner, message: ReqSend, data: dict[str,
     session.flush()
     session.add(
         Revision(
-            order_id=order.id,
-            version=version,
-            inbound_id=inbound_id,
-            body=request.data,
-            received_at=now,
+            order_id=order.id, version=version, inbound_id=inbound_id, body=request.data, received_at=now
         )
     )
     session.add_all(_items(order, sent))
@@ -310,11 +306,7 @@ def _notifications(session: Session, order: PurchaseOrder, now: datetime) -> lis
     people = session.scalars(
         select(Person)
         .join(PersonSupplier, PersonSupplier.person_id == Person.id)
-        .where(
-            PersonSupplier.b2b_id == order.supplier_b2b_id,
-            Person.active,
-            Person.role == Role.SUPPLIER,
-        )
+        .where(PersonSupplier.b2b_id == order.supplier_b2b_id, Person.active, Person.role == Role.SUPPLIER)
     )
     return [
         Notification(

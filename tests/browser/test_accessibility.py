@@ -108,11 +108,7 @@ def test_pages_of_supplier_staff_are_accessible(
 
 
 def test_pages_of_administrators_are_accessible(
-    page: Page,
-    site: str,
-    sign_in: Callable[[str], None],
-    busy: Any,
-    partner: Any,
+    page: Page, site: str, sign_in: Callable[[str], None], busy: Any, partner: Any
 ) -> None:
     sign_in("admin")
     partner_url = f"/partners/{partner.id}"

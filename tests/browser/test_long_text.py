@@ -122,12 +122,7 @@ def test_changed_line_with_long_words_fits(
 
 
 def test_messages_with_long_words_fit(
-    page: Page,
-    site: str,
-    sign_in: Callable[[str], None],
-    order: int,
-    buyer: Buyer,
-    session: Session,
+    page: Page, site: str, sign_in: Callable[[str], None], order: int, buyer: Buyer, session: Session
 ) -> None:
     received = buyer.post("req-send", stretched(buyer.bodies[1]))
     message_id = session.scalars(select(Message.id)).first()

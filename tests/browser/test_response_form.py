@@ -67,9 +67,7 @@ def test_use_location_sets_device_tag(form: Page) -> None:
     form.get_by_role("button", name="Preview message").click()
     expect(form.locator("#preview pre").first).to_contain_text("INITIATING_CHANNEL")
     use_location(form)
-    expect(form.locator("[data-located]")).to_have_text(
-        "The device tag is now this device's location.",
-    )
+    expect(form.locator("[data-located]")).to_have_text("The device tag is now this device's location.")
     expect(form.get_by_label("Device tag")).to_have_value("GEOCODE")
     expect(form.get_by_label("Device value")).to_have_value("18.5204,0.0000")
     expect(form.locator("#preview pre").first).to_contain_text("18.5204,0.0000")

@@ -102,9 +102,7 @@ def serve(instance: Path) -> Iterator[Callable[..., Serving]]:
         serving.process.wait(TIMEOUT_SECONDS)
 
 
-def test_serve_restarts_a_killed_deliverer_and_leaves_no_process(
-    serve: Callable[..., Serving],
-) -> None:
+def test_serve_restarts_a_killed_deliverer_and_leaves_no_process(serve: Callable[..., Serving]) -> None:
     serving = serve()
     # The web may respond before the others have their command lines.
     wait_until(lambda: serving.named(" deliver") and serving.named(" work"))

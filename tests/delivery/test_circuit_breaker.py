@@ -477,11 +477,7 @@ def test_partner_that_times_out_does_not_delay_others(
 ) -> None:
     with misbehaving.FakePartner(misbehaving.Connection.stall) as stuck, database.writing() as other:
         slow, _ = partner_service.add(
-            other,
-            "Stuck",
-            base_url=stuck.url(""),
-            allow_addresses=["127.0.0.0/8"],
-            deadline_seconds=60,
+            other, "Stuck", base_url=stuck.url(""), allow_addresses=["127.0.0.0/8"], deadline_seconds=60
         )
         slow.concurrency = 8
         other.commit()

@@ -70,8 +70,7 @@ def test_broken_connection_is_a_reset_and_message_may_have_arrived(
 
 
 @pytest.mark.parametrize(
-    ("status", "failure"),
-    [("413 Too Large", None), ("401 Unauthorized", None), ("200 OK", Failure.RESET)],
+    ("status", "failure"), [("413 Too Large", None), ("401 Unauthorized", None), ("200 OK", Failure.RESET)]
 )
 def test_early_refusal_counts_but_no_early_success(
     sender: Sender, transport: Transport, status: str, failure: Failure | None

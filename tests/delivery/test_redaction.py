@@ -71,15 +71,7 @@ def test_secret_in_decoded_reply_is_redacted_whatever_its_spelling() -> None:
 
 @pytest.mark.parametrize(
     "secret",
-    [
-        "a-header",
-        "after-scheme",
-        "bearer-token",
-        "client s/cret",
-        "client+s%2Fcret",
-        "signing-secret",
-        PAIR,
-    ],
+    ["a-header", "after-scheme", "bearer-token", "client s/cret", "client+s%2Fcret", "signing-secret", PAIR],
 )
 def test_secrets_of_partner_in_every_form_are_masked(secret: str) -> None:
     partner = Partner(

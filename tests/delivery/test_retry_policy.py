@@ -126,13 +126,7 @@ RESPONSES: dict[str, tuple[int, bytes, Step, Reason, set[str]]] = {
         Reason.DELIVERED,
         set(),
     ),
-    "a success after a byte order mark": (
-        200,
-        b"\xef\xbb\xbf" + GOOD,
-        DELIVERED,
-        Reason.DELIVERED,
-        set(),
-    ),
+    "a success after a byte order mark": (200, b"\xef\xbb\xbf" + GOOD, DELIVERED, Reason.DELIVERED, set()),
     "a refusal with a number as its code": (
         200,
         REFUSAL.replace(b'"E7"', b"12"),
@@ -169,13 +163,7 @@ RESPONSES: dict[str, tuple[int, bytes, Step, Reason, set[str]]] = {
         set(),
     ),
     "a duplicate on a first try": (200, DUPLICATE, REFUSED, Reason.REFUSED_BY_PARTNER, set()),
-    "a success for another order": (
-        200,
-        reply(object_id=OTHER),
-        RETRY,
-        Reason.WRONG_OBJECT,
-        {"unknown"},
-    ),
+    "a success for another order": (200, reply(object_id=OTHER), RETRY, Reason.WRONG_OBJECT, {"unknown"}),
     "a success that names no order": (200, reply(object_id=None), RETRY, Reason.WRONG_OBJECT, {"unknown"}),
     "a success with an empty id": (200, reply(object_id=""), RETRY, Reason.WRONG_OBJECT, {"unknown"}),
     "a refusal for another order": (

@@ -51,11 +51,7 @@ def test_sigterm_finishes_attempts_in_flight_and_claims_nothing(
     process = subprocess.Popen(
         [sys.executable, "-m", "flask", "--app", "app", "deliver", "--workers", "2"],
         cwd=ROOT,
-        env={
-            **os.environ,
-            "PO_INSTANCE": str(settings.instance),
-            "PO_DATABASE_URL": settings.database_url,
-        },
+        env={**os.environ, "PO_INSTANCE": str(settings.instance), "PO_DATABASE_URL": settings.database_url},
     )
     slow_partner.wait_for(lambda: len(slow_partner.received) == 2, 60)
     process.send_signal(signal.SIGTERM)

@@ -140,10 +140,7 @@ def test_resend_is_another_attempt_with_the_same_bytes_id_and_the_actor(
     assert [
         (attempt.number, attempt.trigger, attempt.actor, attempt.request_reason)
         for attempt in message.attempts
-    ] == [
-        (2, Trigger.MANUAL, "Ravi", "Fixed"),
-        (1, Trigger.AUTO, None, None),
-    ]
+    ] == [(2, Trigger.MANUAL, "Ravi", "Fixed"), (1, Trigger.AUTO, None, None)]
     first, second = network.received()
     assert first["raw"] == second["raw"]
     assert first["idempotency_key"] == second["idempotency_key"] == message_id

@@ -49,11 +49,7 @@ def test_repeated_response_gets_the_same_reply(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "different",
-    [
-        {"response": "REJECT", "new_status": "REJECTED"},
-        {"remarks": "On second thoughts"},
-    ],
+    "different", [{"response": "REJECT", "new_status": "REJECTED"}, {"remarks": "On second thoughts"}]
 )
 def test_different_response_to_a_version_is_a_conflict(
     client: FlaskClient, different: dict[str, str]
@@ -513,27 +509,13 @@ def test_unreachable_app_is_reported(client: FlaskClient) -> None:
 
 
 def test_invalid_count_is_rejected(subtests: pytest.Subtests, client: FlaskClient) -> None:
-    for count in (
-        0,
-        -1,
-        101,
-        "x",
-        [],
-        {},
-        1.5,
-        "²",
-    ):
+    for count in (0, -1, 101, "x", [], {}, 1.5, "²"):
         with subtests.test(count=count):
             assert client.post("/send-orders", json={"count": count}).status_code == 422
 
 
 def test_form_keeps_the_duration_of_a_failure(client: FlaskClient) -> None:
-    for mode, times, shown in (
-        ("ok", None, "1"),
-        ("503", None, ""),
-        ("503", 5, "5"),
-        ("503", 4, "4"),
-    ):
+    for mode, times, shown in (("ok", None, "1"), ("503", None, ""), ("503", 5, "5"), ("503", 4, "4")):
         set_mode(client, mode, times=times)
         page = BeautifulSoup(client.get("/").data, "html.parser")
         (selected,) = page.select("#times [selected]")

@@ -14,13 +14,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session, selectinload
 
@@ -55,10 +49,7 @@ TRIES_MAX = 2
 
 STATUS_AFTER_RESPONSE = {"ACCEPT": "ACCEPTED", "REJECT": "REJECTED", "RETURN": "RETURNED"}
 STATUS_AFTER_ACTION = {"CANCEL": "CANCELLED", "CLOSE": "CLOSED"}
-ALLOWED_FROM = {
-    "CANCEL": {"CREATED", "RETURNED", "ACCEPTED"},
-    "CLOSE": {"ACCEPTED"},
-}
+ALLOWED_FROM = {"CANCEL": {"CREATED", "RETURNED", "ACCEPTED"}, "CLOSE": {"ACCEPTED"}}
 FINAL_STATUSES = {"REJECTED", "CANCELLED", "CLOSED"}
 
 

@@ -15,11 +15,7 @@ from app.webhooks.queries import messages_of_order
 from tests.buyer import Buyer, inbound_of, message_of, order_of, order_state, refusal
 
 FOLLOWUPS = [read_json(line) for line in ORDERS_FILE.with_name("followups.jsonl").read_bytes().splitlines()]
-OBJECT = {
-    "req-edit": "purchaseOrder",
-    "req-status-change": "poStatus",
-    "resp-confirm": "poConfirmation",
-}
+OBJECT = {"req-edit": "purchaseOrder", "req-status-change": "poStatus", "resp-confirm": "poConfirmation"}
 
 
 def object_id(followup: Any) -> str:

@@ -46,12 +46,7 @@ def test_edit_adds_a_version_and_keeps_the_old_one(
 @pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("current", "new", "field"),
-    [
-        (0, 1, "currentVersion"),
-        (2, 3, "currentVersion"),
-        (1, 3, "newVersion"),
-        (1, 1, "newVersion"),
-    ],
+    [(0, 1, "currentVersion"), (2, 3, "currentVersion"), (1, 3, "newVersion"), (1, 1, "newVersion")],
 )
 def test_edit_of_another_version_is_rejected(
     buyer: Buyer, order_id: int, session: Session, current: int, new: int, field: str
@@ -184,11 +179,7 @@ def test_delivered_rejection_is_final(
     first, second = arrive(2)
     confirm(first, "REJECT", "Not in our range")
     deliver_with("ok")
-    assert refusal(buyer.edit()) == (
-        409,
-        "PO_TRANSITION",
-        "purchaseOrder.poStatusTransition.currentStatus",
-    )
+    assert refusal(buyer.edit()) == (409, "PO_TRANSITION", "purchaseOrder.poStatusTransition.currentStatus")
     assert order_state(session, first) == ("REJECTED", 1, "REJECT", "delivered")
 
     confirm(second, "REJECT", "Not in our range")

@@ -248,11 +248,7 @@ def test_unknown_fields_and_statuses_are_stored(
 
 @pytest.mark.sqlite
 def test_unknown_address_is_404_in_json(subtests: pytest.Subtests, client: FlaskClient) -> None:
-    for path in (
-        "/api/v0/purchase-order/req-unknown",
-        "/api/",
-        "/api/v9/x",
-    ):
+    for path in ("/api/v0/purchase-order/req-unknown", "/api/", "/api/v9/x"):
         with subtests.test(path=path):
             response = client.post(path, data=b"{}", headers=KEY, content_type="application/json")
             assert response.status_code == 404
@@ -285,19 +281,8 @@ def test_wrong_method_is_405_with_allow(client: FlaskClient, method: str, path: 
 
 @pytest.mark.sqlite
 def test_no_method_finds_an_unknown_address(subtests: pytest.Subtests, client: FlaskClient) -> None:
-    for method in (
-        "GET",
-        "PUT",
-        "OPTIONS",
-        "TRACE",
-        "BREW",
-    ):
-        for path in (
-            "/api",
-            "/api/",
-            "/api/v0/ping/",
-            "/api/v0/nowhere",
-        ):
+    for method in ("GET", "PUT", "OPTIONS", "TRACE", "BREW"):
+        for path in ("/api", "/api/", "/api/v0/ping/", "/api/v0/nowhere"):
             with subtests.test(method=method, path=path):
                 response = client.open(path, method=method, headers=KEY)
                 assert (response.status_code, response.headers.get("Allow")) == (404, None)

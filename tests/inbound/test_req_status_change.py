@@ -38,10 +38,7 @@ def test_cancellation_cancels_a_queued_response(
     message_id = confirm(order_id)
     assert buyer.change_status().status_code == 200
     message = message_of(session, message_id)
-    assert (message.state, message.note_code) == (
-        MessageState.CANCELED,
-        MessageNote.CANCELED,
-    )
+    assert (message.state, message.note_code) == (MessageState.CANCELED, MessageNote.CANCELED)
     assert order_state(session, order_id) == ("CANCELLED", 1, "ACCEPT", "cancelled")
     assert deliver() == {}
 

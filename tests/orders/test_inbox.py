@@ -182,14 +182,7 @@ def test_unknown_filter_value_is_ignored_with_a_notice(
 
 def test_hostile_query_is_harmless(subtests: pytest.Subtests, asha: Browser, arrive: Any) -> None:
     arrive(1)
-    for hostile in (
-        "<script>alert(1)</script>",
-        "' OR 1=1 --",
-        "\x00",
-        "\ud800",
-        "%00%ff",
-        "𝕏",
-    ):
+    for hostile in ("<script>alert(1)</script>", "' OR 1=1 --", "\x00", "\ud800", "%00%ff", "𝕏"):
         with subtests.test(hostile=ascii(hostile)):
             page = asha.get("/orders", query_string={"q": hostile.encode("utf-8", "surrogatepass")})
             assert page.status_code in (200, 400)

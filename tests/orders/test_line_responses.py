@@ -12,15 +12,7 @@ from hypothesis import strategies as st
 
 from app.network.messages import Invalid, ItemLine
 from app.orders import lines as rules
-from app.orders.line_responses import (
-    LineAction,
-    LineResponse,
-    Split,
-    decode,
-    encode,
-    from_json,
-    to_json,
-)
+from app.orders.line_responses import LineAction, LineResponse, Split, decode, encode, from_json, to_json
 from app.orders.lines import (
     EnteredLine,
     EnteredSplit,
@@ -172,10 +164,7 @@ def test_rejected_line_has_only_its_reason() -> None:
 def test_split_adds_up_to_the_changed_quantity() -> None:
     splits = {0: EnteredSplit("40", "2026-12-04"), 3: EnteredSplit("20", "2026-12-18"), 5: EnteredSplit()}
     (response,) = read(EnteredLine("00010", "CHANGED", "60", splits=splits))
-    assert response.splits == (
-        Split(Decimal(40), date(2026, 12, 4)),
-        Split(Decimal(20), date(2026, 12, 18)),
-    )
+    assert response.splits == (Split(Decimal(40), date(2026, 12, 4)), Split(Decimal(20), date(2026, 12, 18)))
 
 
 @pytest.mark.parametrize(
@@ -277,12 +266,7 @@ def test_total_without_order_total_is_unknown() -> None:
 
 def test_limit_of_lines_keeps_the_message_below_a_megabyte() -> None:
     longest = LineResponse(
-        "x" * 20,
-        LineAction.CHANGED,
-        Decimal("99999.999"),
-        date(2026, 12, 4),
-        Decimal("99999.999"),
-        "r" * 100,
+        "x" * 20, LineAction.CHANGED, Decimal("99999.999"), date(2026, 12, 4), Decimal("99999.999"), "r" * 100
     )
     message = encode([longest] * rules.LINES_MAX)
     assert sum(len(name) + len(value) + 26 for name, value in message) < 1024 * 1024

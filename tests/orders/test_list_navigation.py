@@ -48,12 +48,7 @@ def test_order_opened_from_list_shows_position_and_neighbors(asha: Browser, arri
 
 def test_next_follows_the_sort_of_the_list(subtests: pytest.Subtests, asha: Browser, arrive: Any) -> None:
     arrive(4)
-    for sort in (
-        "respond_by",
-        "-received_at",
-        "delivery_date",
-        "-buyer_po_number",
-    ):
+    for sort in ("respond_by", "-received_at", "delivery_date", "-buyer_po_number"):
         with subtests.test(sort=sort):
             listed = links(asha, f"/orders?answer=open&sort={sort}")
             url, walked = listed[0], [listed[0]]

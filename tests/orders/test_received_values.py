@@ -154,11 +154,7 @@ def test_pages_with_padded_numbers_cover_every_order_once(
     for number in range(1, 111):
         padded = f"  WP{number:03}" if number % 2 else f"{'ज' * 44}{number:03}  "
         assert receive(buyerPONumber=padded).status_code == 200
-    for sort in (
-        "buyer_po_number",
-        "-buyer_po_number",
-        "delivery_date",
-    ):
+    for sort in ("buyer_po_number", "-buyer_po_number", "delivery_date"):
         with subtests.test(sort=sort):
             seen: list[str] = []
             url: str | None = f"/orders?sort={sort}"

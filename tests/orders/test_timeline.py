@@ -175,10 +175,7 @@ def test_first_view_of_each_version_by_a_responder_is_recorded(
     session.rollback()
     assert [
         (view.person_name, view.version) for view in session.scalars(select(OrderView).order_by("id"))
-    ] == [
-        ("Asha", 1),
-        ("Asha", 2),
-    ]
+    ] == [("Asha", 1), ("Asha", 2)]
 
 
 def test_view_in_two_tabs_at_once_is_recorded_once(

@@ -18,15 +18,7 @@ import pytest
 
 from app.delivery.call_result import Failure
 from app.delivery.http_client import Sender, Target
-from app.delivery.oauth import (
-    Grant,
-    NoToken,
-    Token,
-    Tokens,
-    fetch,
-    send,
-    tokens,
-)
+from app.delivery.oauth import Grant, NoToken, Token, Tokens, fetch, send, tokens
 from app.delivery.presenters import detail_sentence
 from app.partners.masking import MASK
 from tests.delivery.misbehaving import behaves, response

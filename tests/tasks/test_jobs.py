@@ -14,14 +14,7 @@ from app.db import Database
 from app.tasks import service as task_service
 from app.tasks.models import ATTEMPTS_MAX, Job, JobNote, JobState, Task
 from app.tasks.presenters import job_note
-from app.tasks.worker import (
-    LEASE,
-    WAIT_AFTER_FAILURE,
-    Chore,
-    TaskFailed,
-    TaskRun,
-    Worker,
-)
+from app.tasks.worker import LEASE, WAIT_AFTER_FAILURE, Chore, TaskFailed, TaskRun, Worker
 from tests.people import Browser
 
 
@@ -73,8 +66,7 @@ def test_job_runs_to_completion_with_progress(database: Database, session: Sessi
     job_id = create_job(3)
     seen = []
     worker = Worker(
-        database,
-        {"count": lambda run: counting(run, lambda _: seen.append(stored(session, job_id).percent))},
+        database, {"count": lambda run: counting(run, lambda _: seen.append(stored(session, job_id).percent))}
     )
     assert worker.run_next()
     job = stored(session, job_id)
@@ -209,10 +201,7 @@ def test_several_workers_do_each_step_once(database: Database, session: Session,
     job_ids = [create_job(5) for _ in range(4)]
     done: list[tuple[str, int]] = []
     workers = [
-        Worker(
-            database,
-            {"count": lambda run: counting(run, lambda at: done.append((run.task_id, at)))},
-        )
+        Worker(database, {"count": lambda run: counting(run, lambda at: done.append((run.task_id, at)))})
         for _ in range(3)
     ]
 

@@ -23,7 +23,6 @@ from app.config import Settings
 from app.db import Database
 from app.delivery import circuit_breaker, notifications
 from app.delivery.models import Message, MessageState
-from app.delivery.service import resend
 from app.orders.models import PurchaseOrder
 from app.partners import service as partner_service
 from app.partners.models import Partner, PauseCode
@@ -331,6 +330,7 @@ def test_event_settled_before_sending_sends_no_mail(
     send: Send,
     mail_server: MailServer,
     session: Session,
+    resend: Any,
 ) -> None:
     network.behave("status", status=422, times=1)
     deliver()

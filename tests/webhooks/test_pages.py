@@ -133,10 +133,7 @@ def test_tabs_count_webhooks_of_the_reader_and_keep_other_filters(
     tabs = {tab.get_text(" ").split()[0]: tab for tab in page.page.select("nav.tabs a")}
     assert {
         label: tab.get_text(" ").split()[-1] for label, tab in tabs.items() if tab.select(".tab-count")
-    } == {
-        "Queued": "1",
-        "Refused": "1",
-    }
+    } == {"Queued": "1", "Refused": "1"}
     assert [label for label, tab in tabs.items() if tab.get("aria-current")] == ["Refused"]
     assert tabs["Failed"]["href"] == "/webhooks?state=failed&partner=Bharat+Connect"
     assert tabs["All"]["href"] == "/webhooks?partner=Bharat+Connect"
@@ -180,15 +177,7 @@ def test_webhook_is_found_by_its_id(meera: Browser, refused: str) -> None:
 def test_unknown_filter_value_is_ignored_with_a_notice(
     subtests: pytest.Subtests, meera: Browser, refused: str
 ) -> None:
-    for query in (
-        "state=odd",
-        "code=abc",
-        "code=9999",
-        "since=soon",
-        "after=msg_x",
-        "trigger=x",
-        "kind=x",
-    ):
+    for query in ("state=odd", "code=abc", "code=9999", "since=soon", "after=msg_x", "trigger=x", "kind=x"):
         with subtests.test(query=query):
             page = meera.get(f"/webhooks?{query}")
             assert page.status_code == 200

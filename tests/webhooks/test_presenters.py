@@ -72,10 +72,7 @@ REMARKS = "poConfirmation.supplierRemarks"
             "Partner returned 401. Check the key and the URL.",
         ),
         (attempt_sentence(Reason.GONE, status=410), "Partner returned 410 (gone)."),
-        (
-            attempt_sentence(Reason.REDIRECT, status=302),
-            "Partner returned 302. Redirects are not followed.",
-        ),
+        (attempt_sentence(Reason.REDIRECT, status=302), "Partner returned 302. Redirects are not followed."),
     ],
 )
 def test_attempt_sentence_describes_the_result(sentence: str, expected: str) -> None:
