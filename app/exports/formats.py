@@ -39,6 +39,8 @@ NAMES = {"csv": "CSV", "xlsx": "Excel", "jsonl": "JSON lines"}
 Batch = Sequence[tuple[Any, ...]]
 _FORMULA_MARKS = frozenset("=+-@\u2212")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
+_CELLS = re.compile(r"(?<=[;\t\r\n])")
+"""Where a spreadsheet may begin another cell."""
 
 
 def write(
@@ -101,18 +103,20 @@ def write_xlsx(
 
 
 def escape_formula(text: str) -> str:
-    """The text in a form that spreadsheets do not run as a formula. Negative numbers are left alone."""
-    if _looks_like_formula(text) and not _NUMBER.fullmatch(text):
-        return "'" + text
-    return text
+    """The text in a form that spreadsheets do not run as a formula. Negative numbers are left alone.
+
+    Some spreadsheets also begin a cell after a semicolon, tab or line break, whatever separates the columns.
+    """
+    cells = _CELLS.split(text)
+    prefix = "'" if text.startswith(("\t", "\r", "\n")) else ""
+    return prefix + "".join("'" + cell if _is_formula(cell) else cell for cell in cells)
 
 
-def _looks_like_formula(text: str) -> bool:
+def _is_formula(cell: str) -> bool:
     """Whether the first visible character begins a formula, in any width."""
-    if text.startswith(("\t", "\r", "\n")):
-        return True
-    first = next((character for character in text if not is_invisible(character)), "")
-    return unicodedata.normalize("NFKC", first)[:1] in _FORMULA_MARKS
+    first = next((character for character in cell.lstrip('"') if not is_invisible(character)), "")
+    begins = unicodedata.normalize("NFKC", first)[:1] in _FORMULA_MARKS
+    return begins and not _NUMBER.fullmatch(cell.rstrip(";\t\r\n"))
 
 
 def _sheet(book: Any, columns: Sequence[ExportColumn], strong: Any, title: str) -> Any:

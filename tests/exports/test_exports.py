@@ -146,7 +146,23 @@ def test_rich_text_markup_is_escaped_in_excel(text: str) -> None:
     assert read_xlsx(file.getvalue())[1] == [("inlineStr", "'" + text), ("inlineStr", "b")]
 
 
-@pytest.mark.parametrize("text", ["-5.00", "plain", "a=b", "", "Confirmed - thanks", "99-100"])
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("a;=1+1;b", "a;'=1+1;b"),
+        ("a\t@SUM(A1)", "a\t'@SUM(A1)"),
+        ("a\r\n+1;b", "a\r\n'+1;b"),
+        ('a;"=1+1;b"', 'a;\'"=1+1;b"'),
+        ("=1;\ufeff=1", "'=1;'\ufeff=1"),
+    ],
+)
+def test_formula_after_another_delimiter_is_escaped(text: str, escaped: str) -> None:
+    assert formats.escape_formula(text) == escaped
+
+
+@pytest.mark.parametrize(
+    "text", ["-5.00", "plain", "a=b", "", "Confirmed - thanks", "99-100", "a;b\n\nc=d", "5;-5;6"]
+)
 def test_plain_text_is_not_escaped(text: str) -> None:
     assert formats.escape_formula(text) == text
 
