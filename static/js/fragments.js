@@ -3,6 +3,8 @@
 
 const lastResponses = new Map();
 const lastAnnouncements = new Map();
+const focusAtRequest = new WeakMap();
+const partsWithFocus = new Set();
 
 // Empty filters and default values stay out of the address.
 document.addEventListener("htmx:configRequest", ({ detail }) => {
@@ -42,6 +44,11 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden || typing) event.preventDefault();
 });
 
+// A button may be disabled during its request, which takes its focus away.
+document.addEventListener("htmx:beforeRequest", ({ detail }) => {
+  focusAtRequest.set(detail.xhr, document.activeElement);
+});
+
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   const { xhr } = detail;
   const source = detail.requestConfig.elt;
@@ -63,6 +70,20 @@ document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   if (dialog && !dialog.contains(detail.target)) dialog.close();
 });
 
+// Runs after the listener above, which may choose another target.
+document.addEventListener("htmx:beforeSwap", ({ detail: { shouldSwap, target, xhr } }) => {
+  const active = document.activeElement;
+  const focused = active === document.body ? focusAtRequest.get(xhr) : active;
+  if (shouldSwap && target.contains(focused)) partsWithFocus.add(target.id);
+});
+
+/** A replaced part keeps the focus, unless the new content gave it to one of its elements. */
+function keepFocus(part) {
+  if (!partsWithFocus.delete(part.id) || document.activeElement !== document.body) return;
+  part.tabIndex = -1;
+  part.focus({ preventScroll: true });
+}
+
 document.addEventListener("htmx:load", ({ detail: { elt } }) => {
   for (const field of elt.querySelectorAll("[data-max-length]")) updateCounter(field);
   if (elt === document.body) return;
@@ -73,6 +94,7 @@ document.addEventListener("htmx:load", ({ detail: { elt } }) => {
     document.querySelector("[data-hx-target='#review']").focus();
     review.showModal();
   }
+  keepFocus(elt);
   announceOnce(elt.id, elt.dataset.announce);
   if (elt.dataset.activePage) markCurrentQueue(elt.dataset.activePage);
   if (elt.matches("label > .field-error")) {
