@@ -187,16 +187,20 @@ def reason_label(entry: AuditEntry) -> str:
 
 
 def changes(entry: AuditEntry, zone: ZoneInfo) -> list[Change]:
-    """The values that an entry changed; unchanged and empty ones are left out. Times are in ``zone``."""
+    """The values that an entry changed; unchanged and empty ones are left out. Times are in ``zone``.
+
+    A response is shown whole, since it may repeat the one before.
+    """
     old, new = entry.old_values, entry.new_values
+    shows_unchanged = entry.action == AuditAction.RESPONDED
     result = []
     for name in [*old, *(name for name in new if name not in old)]:
         before, after = old.get(name), new.get(name)
         is_empty = before in _EMPTY and after in _EMPTY
         is_unchanged = name in old and name in new and before == after
-        if is_empty or is_unchanged:
+        if is_empty or (is_unchanged and not shows_unchanged):
             continue
-        had_value = before not in _EMPTY and (name, before) != ("answer", "none")
+        had_value = not is_unchanged and before not in _EMPTY and (name, before) != ("answer", "none")
         result.append(
             Change(
                 KEYS.get(name, name.replace("_", " ")),

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from app import clock
 from app.audit import seals, trail
@@ -13,6 +14,8 @@ from app.audit.models import AuditAction, AuditObject
 from app.audit.retention import prune_entries
 from app.db import Database
 from app.db.text_search import TextIndex, matching_ids
+from app.delivery.models import Message
+from app.delivery.service import cancel_manually
 from tests.people import Browser
 
 
@@ -89,6 +92,20 @@ def test_entry_links_to_its_object(meera: Browser, asha: Browser, order_id: int)
     assert link["href"] == f"/orders/{order_id}"
     assert meera.get(link["href"]).status_code == 200
     assert "response now: Confirmed" in " ".join(response.one(".audit-values").get_text(" ").split())
+
+
+@pytest.mark.sqlite
+def test_response_that_repeats_the_one_before_is_shown_whole(
+    meera: Browser, asha: Browser, database: Database, arrive: Any
+) -> None:
+    (order_id,) = arrive(1)
+    asha.respond(order_id)
+    with database.writing() as session:
+        cancel_manually(session, session.scalars(select(Message)).one(), by="Ravi", reason="Wrong")
+        session.commit()
+    asha.respond(order_id)
+    values = rows(meera.get("/audit?action=answered"))[0]
+    assert "response now: Confirmed" in values and "remarks now: Confirmed" in values
 
 
 @pytest.mark.sqlite
