@@ -21,7 +21,7 @@ from app.partners.masking import secret_hint
 from app.partners.models import InboundKey, InboundSecret, Partner, PauseCode
 from app.partners.service import HEADERS_MAX
 from app.partners.texts import PAUSE_SENTENCES
-from app.ui.numbers import number
+from app.ui.numbers import number, percent
 from app.ui.times import clock_time
 from app.webhooks.partner_status import PartnerStatus
 
@@ -236,7 +236,7 @@ BAR_STEP, BAR_HEIGHT = 10, 64
 
 
 def last_day(steps: Sequence[tuple[datetime, Totals]], zone: ZoneInfo) -> Day:
-    """The attempts in the half hours of a day; the rate is rounded down so that 100% means all of them."""
+    """The attempts in the half hours of a day."""
     attempts = sum(totals.attempts for _, totals in steps)
     delivered = sum(totals.delivered for _, totals in steps)
     most = max(totals.attempts for _, totals in steps) or 1
@@ -246,7 +246,7 @@ def last_day(steps: Sequence[tuple[datetime, Totals]], zone: ZoneInfo) -> Day:
 
     return Day(
         attempts,
-        f"{1000 * delivered // attempts / 10:g}%" if attempts else "–",
+        percent(delivered, attempts),
         _counts(delivered, attempts - delivered),
         [
             Bar(

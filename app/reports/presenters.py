@@ -20,7 +20,7 @@ from app.reports.charts import Chart, Series, StepData, Tick, bar_chart, duratio
 from app.reports.delivery_health import DeliveryHealth, Failure, TimeStep
 from app.reports.home import Day, Home
 from app.reports.response_report import ResponseReport, ResponseTotals
-from app.ui.numbers import duration, number
+from app.ui.numbers import duration, number, percent
 from app.ui.sidebar import Sidebar
 from app.ui.times import short_day
 from app.webhooks.partner_status import PartnerStatus
@@ -39,19 +39,6 @@ _DEADLINE_KINDS = (
     Series("in-time", "on time, second half"),
     Series("late", "late"),
 )
-
-
-def percent(part: int, whole: int) -> str:
-    """A share such as ``99.9%``; ``–`` of nothing.
-
-    It is rounded to one decimal, but 100% is only shown for all and 0.0% only for none.
-    """
-    if not whole:
-        return "–"
-    if part == whole:
-        return "100%"
-    tenths = (2000 * part + whole) // (2 * whole)
-    return f"{min(max(tenths, 1), 999) / 10 if part else 0:.1f}%"
 
 
 # --- Home

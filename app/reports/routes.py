@@ -30,6 +30,7 @@ from app.reports.response_report import response_report as report_of
 from app.saved_views.service import start_view, view_url
 from app.ui import web
 from app.ui.listing import read_filter
+from app.ui.numbers import percent
 from app.ui.sidebar import current_sidebar
 from app.webhooks.partner_status import partner_statuses
 from app.webhooks.presenters import webhook_chips
@@ -74,7 +75,7 @@ def home_page() -> Response:
         problems=[*problems.partners, *problems.messages, *problems.orders][:ITEMS_SHOWN],
         queues=presenters.webhook_cards(sidebar, sees_all=sees_all, sees_unmatched=handles_partners),
         partner_summary=presenters.partner_summary,
-        percent=presenters.percent,
+        percent=percent,
         # Support and managers start with deliveries, supplier staff with orders.
         webhooks_first=sees_all,
     )
@@ -100,7 +101,7 @@ def delivery_health() -> Response:
         "reports/_delivery_health.html",
         health=health,
         charts=presenters.health_charts(health, web.zone()),
-        percent=presenters.percent,
+        percent=percent,
         failure_class=presenters.failure_class,
         failure_summary=presenters.failure_summary(health.failures),
         most_failures=max((failure.count for failure in health.failures), default=0),
@@ -134,7 +135,7 @@ def response_report() -> Response:
         "reports/response_report.html",
         report=report,
         charts=presenters.report_charts(report),
-        percent=presenters.percent,
+        percent=percent,
         overdue=queue_counts(web.db(), scope, clock.now()).overdue,
         notices=notices,
         suppliers=suppliers,

@@ -54,6 +54,19 @@ def pluralize_capped(count: int, singular: str, plural: str = "") -> str:
     return f"{COUNT_MAX - 1:,}+ {plural or singular + 's'}"
 
 
+def percent(part: int, whole: int) -> str:
+    """A share such as ``99.9%``; ``–`` of nothing.
+
+    It is rounded to one decimal, but 100% is only shown for all and 0.0% only for none.
+    """
+    if not whole:
+        return "–"
+    if part == whole:
+        return "100%"
+    tenths = (2000 * part + whole) // (2 * whole)
+    return f"{min(max(tenths, 1), 999) / 10 if part else 0:.1f}%"
+
+
 def duration(milliseconds: float | None) -> str:
     """``188 ms``, ``15.0 s``, ``2 min 5 s``; empty if unknown."""
     if milliseconds is None:

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import clock
+from app.partners.models import Partner
 from app.reports import charts
 from app.reports.delivery_health import RANGES
-from app.reports.presenters import percent
+from app.ui.numbers import percent
 from tests.people import HTMX, Browser
 from tests.reports.figures import figures
 
@@ -31,6 +32,13 @@ def sent(arrive: Any, confirm: Any, deliver: Any, network: Any, move_clock: Any)
     deliver()
     confirm(third)
     deliver()
+
+
+@pytest.mark.sqlite
+@pytest.mark.usefixtures("sent")
+def test_success_rate_is_the_same_on_the_page_of_the_partner(meera: Browser, partner: Partner) -> None:
+    label = meera.get(f"/partners/{partner.id}").page.find("dt", string="Success rate, last 24 h")
+    assert label.find_next("dd").get_text() == "75.0%"
 
 
 @pytest.mark.usefixtures("sent")
