@@ -48,6 +48,21 @@ def test_states_in_lists_stay_on_one_line(
             assert states.evaluate_all(LINES) == 1, (path, label)
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_state_of_a_changed_order_is_not_cut(
+    page: Page, site: str, sign_in: Callable[[str], None], answered: list[int], buyer: Buyer, width: int
+) -> None:
+    buyer.edit(0)
+    page.set_viewport_size({"width": width, "height": 800})
+    sign_in("asha")
+    for path in ("/orders?answer=changed", "/search?q=2611"):
+        page.goto(site + path)
+        expect(page.get_by_text("Changed, needs response").first).to_be_visible()
+        assert not page.locator("main .state").evaluate_all(CUT)
+    number = page.locator(".search-result", has_text="Changed").locator("b").first.bounding_box()
+    assert number and number["height"] < 30
+
+
 @pytest.mark.parametrize("path", ["/webhooks", "/inbound"])
 def test_po_number_is_not_cut_on_a_phone(
     page: Page, site: str, sign_in: Callable[[str], None], answered: list[int], path: str
