@@ -70,6 +70,11 @@ def ago(when: datetime, now: datetime) -> str:
     return "just now" if seconds < 10 else f"{_span(seconds)} ago"
 
 
+def elapsed(since: datetime, now: datetime) -> str:
+    """How long something has lasted: ``32 min``."""
+    return _span(max((now - since).total_seconds(), 0))
+
+
 def day(text: str, now: datetime, *, year: bool = False) -> str:
     """A partner's date as ``24 Nov``, with the year if requested or not this year; other text unchanged."""
     when = iso_day(text)

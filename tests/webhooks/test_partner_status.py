@@ -65,6 +65,9 @@ def test_partner_with_503_responses_fails_and_recovers(
         and "5 webhooks in the queue; nothing is lost" in banner
     )
     assert "Next check:" in banner
+    move_clock(minutes=32)
+    (banner,) = banners(ravi)
+    assert "(32 min)" in banner
     network.behave("ok")
     move_clock(minutes=1)
     deliver()
