@@ -62,6 +62,7 @@ def test_canceled_webhook_keeps_the_focus(
     page.locator("#why").press("Enter")
     expect(page.locator("#message")).to_contain_text("Ravi canceled it")
     expect(page.locator("#message")).to_be_focused()
+    expect(page.locator("#n-needs_response")).to_have_text("1")
 
 
 @pytest.mark.parametrize(("response", "field"), [("Reject", "remarks"), ("Change", "response")])
