@@ -47,11 +47,20 @@ document.addEventListener("toggle", ({ target }) => {
   target.scrollIntoView({ block: "start", behavior: "instant" });
 }, true);
 
+const markChange = (input) => input.classList.toggle("is-changed", input.value !== input.dataset.ordered);
+
+document.addEventListener("input", ({ target }) => {
+  if ("ordered" in target.dataset) markChange(target);
+});
+
 // A line as ordered or rejected has no other values: what was typed for a change is reset.
 document.addEventListener("change", ({ target }) => {
   if (!/^lines-\d+-response$/.test(target.name) || target.value === "CHANGED") return;
   const row = target.closest(".line-row");
-  for (const input of row.querySelectorAll("[data-ordered]")) input.value = input.dataset.ordered;
+  for (const input of row.querySelectorAll("[data-ordered]")) {
+    input.value = input.dataset.ordered;
+    markChange(input);
+  }
   for (const input of row.querySelectorAll(".line-split input")) input.value = "";
   if (target.value === "AS_ORDERED") row.querySelector("[name$=-remarks]").value = "";
 });

@@ -45,6 +45,23 @@ def test_preview_follows_typing_while_shown(form: Page) -> None:
     expect(see).to_be_focused()
 
 
+def test_changed_value_of_a_line_is_marked_until_it_is_as_ordered(form: Page) -> None:
+    form.get_by_text("Line by line").click()
+    line = form.locator(".line-row").first
+    line.get_by_role("radio", name="Change").check()
+    quantity = line.get_by_label("Quantity", exact=False).first
+    expect(line.locator(".is-changed")).to_have_count(0)
+    quantity.fill("1")
+    expect(line.locator(".is-changed")).to_have_count(1)
+    expect(form.locator("#line-sentence")).to_contain_text("1 changed")
+    form.get_by_role("button", name="Review and confirm with changes").click()
+    dialog = form.get_by_role("dialog")
+    expect(dialog.locator(".lead-text")).not_to_contain_text("delivery by")
+    dialog.get_by_role("link", name="Edit").click()
+    line.get_by_role("radio", name="As ordered").check()
+    expect(line.locator(".is-changed")).to_have_count(0)
+
+
 def test_preview_session_ended_closes_and_keeps_text(form: Page) -> None:
     remarks, preview = form.get_by_label("Remarks for the buyer"), form.locator("#preview")
     form.get_by_role("button", name="Preview message").click()
