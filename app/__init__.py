@@ -19,8 +19,7 @@ from app.attention import routes as attention_routes
 from app.attention.service import resolve_superseded
 from app.audit import routes as audit_routes
 from app.config import ROOT, Settings, SettingsError
-from app.db import Database, encryption
-from app.delivery.circuit_breaker import FAILING_AFTER
+from app.db import Database, SessionSettings, encryption
 from app.delivery.events import message_events
 from app.delivery.notifications import notify_unsuccessful
 from app.exports import routes as exports_routes
@@ -29,7 +28,6 @@ from app.inbound import docs_routes as inbound_docs_routes
 from app.inbound import presenters as inbound_presenters
 from app.inbound import routes as inbound_routes
 from app.notifications import routes as notifications_routes
-from app.notifications.service import ZONE
 from app.orders import (
     activity_presenters,
     bulk_presenters,
@@ -50,7 +48,6 @@ from app.saved_views import routes as saved_views_routes
 from app.search import routes as search_routes
 from app.tasks import presenters as tasks_presenters
 from app.tasks import routes as tasks_routes
-from app.tasks.mail import MAIL_BASE_URL
 from app.ui import filters, request_log, sidebar, web
 from app.ui.trusted_hosts import TrustedHosts, trusted_names
 from app.webhooks import bulk_routes as webhooks_bulk_routes
@@ -117,11 +114,11 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
     app.extensions["settings"] = settings
     app.extensions["database"] = Database(
         settings.database_url,
-        info={
-            MAIL_BASE_URL: settings.public_url if settings.smtp_url else None,
-            FAILING_AFTER: settings.failing_after,
-            ZONE: settings.time_zone.key,
-        },
+        settings=SessionSettings(
+            failing_after=settings.failing_after,
+            mail_base_url=settings.public_url if settings.smtp_url else None,
+            time_zone=settings.time_zone,
+        ),
         engine=engine,
     )
     message_events.connect(update_orders, resolve_superseded, notify_unsuccessful)

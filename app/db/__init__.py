@@ -4,11 +4,13 @@ from app.db.base import Base, UtcDateTime, enum_type
 from app.db.dialects import advisory_lock, bytes_contain, id_at, literal_condition, new_id, notify
 from app.db.engine import Database, follow_clock
 from app.db.migrations import NewerDatabase, newest_revision
+from app.db.session_settings import SessionSettings
 
 __all__ = [
     "Base",
     "Database",
     "NewerDatabase",
+    "SessionSettings",
     "UtcDateTime",
     "advisory_lock",
     "bytes_contain",

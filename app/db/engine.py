@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.db import migrations
+from app.db.session_settings import SessionSettings
 
 BUSY_MILLISECONDS = 10_000
 SOON_MILLISECONDS = 200
@@ -23,13 +24,13 @@ CHECKPOINT_PAGES = 4000
 
 
 class Database:
-    """A database and its sessions. Each session carries ``info``; ``engine`` is used instead of a new one."""
+    """A database and its sessions, which carry ``settings``. ``engine`` is used instead of a new one."""
 
     def __init__(
-        self, url: str, *, info: Mapping[str, Any] | None = None, engine: Engine | None = None
+        self, url: str, *, settings: SessionSettings | None = None, engine: Engine | None = None
     ) -> None:
         self.url = url
-        self.info = dict(info or {})
+        self.settings = settings or SessionSettings()
         self.engine = engine or new_engine(url)
 
     @property
@@ -38,7 +39,11 @@ class Database:
 
     def reading(self) -> Session:
         """A session for reading. On SQLite its transactions take no lock until they write."""
-        return Session(self.engine, info=dict(self.info), expire_on_commit=False)
+        return self.session_on(self.engine)
+
+    def session_on(self, bind: Engine | Connection) -> Session:
+        """A session on an engine or on a connection that is in use."""
+        return Session(bind, info={SessionSettings: self.settings}, expire_on_commit=False)
 
     def writing(self) -> Session:
         """A session for reading and then writing. On SQLite its first transaction begins IMMEDIATE.
@@ -56,7 +61,7 @@ class Database:
 
         Errors: OperationalError where the lock is held for longer.
         """
-        with self.engine.connect() as connection, Session(connection) as session:
+        with self.engine.connect() as connection, self.session_on(connection) as session:
             self._set_busy_timeout(connection, SOON_MILLISECONDS)
             try:
                 yield session

@@ -20,6 +20,7 @@ from sqlalchemy import ColumnElement, Table, bindparam, literal_column, or_, sel
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from app.db import SessionSettings
 from app.delivery import notifications
 from app.delivery.models import CircuitBreaker, Message, Trigger
 from app.delivery.retry_policy import NO_RESPONSE_REASONS
@@ -32,10 +33,6 @@ PROBE_SECONDS_MAX = 600.0
 PROBE_JITTER = 0.2
 BURST_SECONDS = 0.1
 """How far ahead of its rate a partner may be sent to, so that one claim can take several messages."""
-FAILING_AFTER = "failing_after"
-"""The key in ``session.info`` of how many consecutive failed attempts make a partner failing."""
-FAILING_AFTER_DEFAULT = 3
-"""Without that key, which ``create_app`` sets."""
 
 breakers = cast(Table, CircuitBreaker.__table__)
 messages = cast(Table, Message.__table__)
@@ -156,14 +153,9 @@ def is_failing(state: BreakerState, failing_after: int) -> bool:
     return state.failed_attempts >= failing_after or state.opened_at is not None
 
 
-def failing_condition(threshold: int) -> ColumnElement[bool]:
-    """Whether the partner of a ``CircuitBreaker`` row is failing; ``threshold`` is ``failing_after``."""
-    return or_(CircuitBreaker.failed_attempts >= threshold, CircuitBreaker.opened_at.is_not(None))
-
-
-def failing_after(session: Session) -> int:
-    """How many consecutive failed attempts make a partner failing."""
-    return int(session.info.get(FAILING_AFTER, FAILING_AFTER_DEFAULT))
+def failing_condition(failing_after: int) -> ColumnElement[bool]:
+    """Whether the partner of a ``CircuitBreaker`` row is failing."""
+    return or_(CircuitBreaker.failed_attempts >= failing_after, CircuitBreaker.opened_at.is_not(None))
 
 
 def _after_response(state: BreakerState, limits: Limits) -> BreakerState:
@@ -311,7 +303,7 @@ def _report_change(session: Session, partner_id: int, before: BreakerState, afte
     elif before.opened_at and not after.opened_at:
         notifications.breaker_closed(session, partner_id, before.opened_at, before.probes)
         session.execute(_MAKE_DUE, {"of_partner": partner_id})
-    limit = failing_after(session)
+    limit = SessionSettings.of(session).failing_after
     was_failing, fails = is_failing(before, limit), is_failing(after, limit)
     if fails and not was_failing:
         notifications.notify_failing(session, partner_id, after.failed_attempts)

@@ -249,7 +249,7 @@ class DeliveryWorker:
 
     @contextmanager
     def _transaction(self, connection: Connection) -> Iterator[Session]:
-        with connection.begin(), Session(connection, info=dict(self._database.info)) as session:
+        with connection.begin(), self._database.session_on(connection) as session:
             yield session
 
     def _forget_recorded(self) -> None:

@@ -13,14 +13,12 @@ from app import clock
 from app.accounts.models import Person
 from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
-from app.db import Database
+from app.db import Database, SessionSettings
 from app.notifications.models import TITLE_MAX, EmailTiming, Event, Notification
 from app.notifications.preferences import NotificationPreferences
 from app.notifications.texts import AccountChange, account_change_mail, digest_mail, notification_mail
 from app.tasks.mail import DIGEST_HOUR, Topic, enqueue, is_on, link
 
-ZONE = "time_zone"
-"""The key in ``session.info`` of the time zone of people without their own."""
 KEEP = timedelta(days=90)
 
 
@@ -127,7 +125,7 @@ def mail_account_change(
 
 def zone_of(session: Session, person: Person) -> ZoneInfo:
     """The time zone of a person."""
-    return ZoneInfo(person.time_zone or session.info.get(ZONE) or "UTC")
+    return ZoneInfo(person.time_zone) if person.time_zone else SessionSettings.of(session).time_zone
 
 
 def _send_digest(session: Session, person: Person) -> bool:

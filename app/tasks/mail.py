@@ -1,6 +1,6 @@
 """Queueing emails in the transaction of what they report. Nothing here sends or commits.
 
-Without a mail server nothing is queued: ``session.info[MAIL_BASE_URL]`` is None then.
+Without a mail server nothing is queued: ``SessionSettings.mail_base_url`` is None then.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import clock
+from app.db import SessionSettings
 from app.tasks.models import MAIL, JobState, Task
 
-MAIL_BASE_URL = "mail_base_url"
-"""Key in ``session.info`` of the base URL of links in emails, which may be empty; None if email is off."""
 SUBJECT_MAX = 200
 DIGEST_HOUR = 8
 """The local hour of daily digests."""
@@ -42,7 +41,7 @@ class Topic(StrEnum):
 
 def is_on(session: Session) -> bool:
     """Whether emails are sent."""
-    return session.info.get(MAIL_BASE_URL) is not None
+    return SessionSettings.of(session).mail_base_url is not None
 
 
 def enqueue(
@@ -98,7 +97,7 @@ def last_created_at(session: Session, topic: Topic) -> datetime | None:
 
 def link(session: Session, path: str) -> str:
     """A line with the URL of a page, or nothing if the app does not know its URL."""
-    base = (session.info.get(MAIL_BASE_URL) or "").rstrip("/")
+    base = (SessionSettings.of(session).mail_base_url or "").rstrip("/")
     return f"\n{base}{path}\n" if base else ""
 
 

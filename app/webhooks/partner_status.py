@@ -13,8 +13,9 @@ from typing import Any
 from sqlalchemy import Select, case, exists, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.db import SessionSettings
 from app.db.filters import Scope, in_scope
-from app.delivery.circuit_breaker import failing_after, failing_condition
+from app.delivery.circuit_breaker import failing_condition
 from app.delivery.models import LIVE, Attempt, CircuitBreaker, Message, MessageState
 from app.delivery.retry_policy import ACCEPTED_OUTCOMES
 from app.partners.models import Partner
@@ -150,7 +151,7 @@ def outages(session: Session) -> dict[int, Outage]:
 
     A failing partner without an affected webhook has no outage: nothing is left that could end it.
     """
-    rows = session.execute(_select_outages(failing_after(session)))
+    rows = session.execute(_select_outages(SessionSettings.of(session).failing_after))
     return {partner_id: Outage(since, next_check_at) for partner_id, since, next_check_at in rows}
 
 

@@ -32,7 +32,6 @@ from app.delivery.circuit_breaker import (
     capacity,
     count_failure,
     create_missing,
-    failing_after,
     failing_condition,
     is_failing,
     record_attempts,
@@ -284,9 +283,7 @@ def test_missing_row_is_created_healthy_and_queries_know_who_fails(
         ({"failed_attempts": 0, "opened_at": NOON}, True),
     ):
         session.execute(update(CircuitBreaker).values(probes=0, **values))
-        failing = session.scalar(
-            select(CircuitBreaker.partner_id).where(failing_condition(failing_after(session)))
-        )
+        failing = session.scalar(select(CircuitBreaker.partner_id).where(failing_condition(failing_after=3)))
         assert failing == (partner.id if fails else None)
 
 

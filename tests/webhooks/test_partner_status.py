@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.db import Database
-from app.delivery.circuit_breaker import FAILING_AFTER, BreakerState, count_failure, is_failing
+from app.db import Database, SessionSettings
+from app.delivery.circuit_breaker import BreakerState, count_failure, is_failing
 from app.delivery.models import Message
 from app.orders.models import PurchaseOrder
 from app.partners import service as partner_service
@@ -89,8 +90,8 @@ def test_fewer_failures_than_the_setting_are_only_a_delay(
 def test_setting_decides_how_many_failures_count(
     database: Database, arrive: Any, confirm: Any, network: Any, deliver: Any, session: Session, ravi: Browser
 ) -> None:
-    assert session.info[FAILING_AFTER] == 3
-    database.info[FAILING_AFTER] = 1
+    assert SessionSettings.of(session).failing_after == 3
+    database.settings = replace(database.settings, failing_after=1)
     confirm(arrive(1)[0])
     network.behave("status", status=503)
     deliver()
