@@ -8,22 +8,22 @@ from typing import Any
 from app.network.text import pluralize
 from app.partners.models import PauseCode
 from app.partners.texts import PAUSE_SENTENCES
-from app.tasks.mail import one_line
+from app.tasks.mail import mail_line
 
 
 def paused_mail(
     name: str, reason: PauseCode, params: Mapping[str, Any], *, queued: int, url: str
 ) -> tuple[str, str]:
     """The app paused the partner."""
-    name = one_line(name)
-    cause = one_line(PAUSE_SENTENCES[reason].format_map(params))
+    name = mail_line(name)
+    cause = mail_line(PAUSE_SENTENCES[reason].format_map(params))
     body = f"Webhooks to {name} are paused.\n\n{cause}\n\n{_queued_text(queued)}\n{url}"
     return f"{name} is paused", body
 
 
 def failing_mail(name: str, failures: int, *, queued: int, url: str) -> tuple[str, str]:
     """The last attempts to send to the partner failed."""
-    name = one_line(name)
+    name = mail_line(name)
     body = (
         f"{name} is failing: the last {failures} attempts failed.\n\n"
         f"{_queued_text(queued)} Webhooks are sent when {name} recovers.\n{url}"
@@ -33,7 +33,7 @@ def failing_mail(name: str, failures: int, *, queued: int, url: str) -> tuple[st
 
 def recovered_mail(name: str, *, failed: int, url: str) -> tuple[str, str]:
     """The partner responds again. ``failed`` webhooks failed during the outage."""
-    name = one_line(name)
+    name = mail_line(name)
     body = f"{name} is responding again. Queued webhooks are being sent.\n"
     if failed:
         body += f"\nWebhooks that failed during the outage: {failed}. You can resend them in bulk.\n"

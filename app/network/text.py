@@ -12,6 +12,8 @@ from functools import lru_cache
 from babel import Locale
 from babel.numbers import format_decimal
 
+JOINERS = "\u200c\u200d"
+"""Invisible characters that say how the letters of Indian scripts join."""
 INDIA = Locale.parse("en_IN")
 _CONTROLS = re.compile(r"\s*[\x00-\x1f\x7f-\x9f\u2028\u2029][\s\x00-\x1f\x7f-\x9f]*")
 # Characters without a glyph that Unicode does not class as control, format or separator.

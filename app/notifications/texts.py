@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from app.network.text import pluralize
 from app.notifications.models import Event, Notification
-from app.tasks.mail import one_line
+from app.tasks.mail import mail_line
 
 DIGEST_LISTED = 50
 """The most notifications in a digest; the page has all."""
@@ -40,13 +40,13 @@ def notification_text(notification: Notification) -> str:
 
 def notification_mail(notification: Notification, *, url: str) -> tuple[str, str]:
     """Subject and body of one notification. ``url`` is the line with the link."""
-    text = one_line(notification_text(notification))
+    text = mail_line(notification_text(notification))
     return text, f"{text}.\n{url}"
 
 
 def digest_mail(notifications: Sequence[Notification], *, url: str) -> tuple[str, str]:
     """Subject and body of a daily email."""
-    lines = [f"* {one_line(notification_text(notification))}" for notification in notifications]
+    lines = [f"* {mail_line(notification_text(notification))}" for notification in notifications]
     more = [f"and {len(lines) - DIGEST_LISTED} more"] if len(lines) > DIGEST_LISTED else []
     return pluralize(len(lines), "notification"), "\n".join([*lines[:DIGEST_LISTED], *more, url])
 

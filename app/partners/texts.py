@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.partners.models import PauseCode
-from app.tasks.mail import one_line
+from app.tasks.mail import mail_line
 
 PAUSE_SENTENCES = {
     PauseCode.GONE: "{url} returned 410 (gone).",
@@ -13,7 +13,7 @@ PAUSE_SENTENCES = {
 
 def resumed_mail(name: str, reason: str, *, by: str, url: str) -> tuple[str, str]:
     """Subject and body: a person resumed the partner. ``url`` is the line with the link."""
-    name = one_line(name)
-    quote = f" “{one_line(reason)}”" if reason else ""
-    body = f"Webhooks to {name} are sent again. Resumed by {one_line(by) or 'PO Confirm'}.{quote}\n{url}"
+    name = mail_line(name)
+    quote = f" “{mail_line(reason)}”" if reason else ""
+    body = f"Webhooks to {name} are sent again. Resumed by {mail_line(by) or 'PO Confirm'}.{quote}\n{url}"
     return f"{name} is no longer paused", body

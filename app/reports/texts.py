@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from app.delivery.models import Message
 from app.network.text import pluralize
 from app.orders.models import PurchaseOrder
-from app.tasks.mail import one_line
+from app.tasks.mail import mail_line
 from app.webhooks.presenters import message_chip, message_sentence
 
 
@@ -40,11 +40,11 @@ def _body(subject: str, lines: Sequence[str], url: str) -> str:
 
 def _message_line(message: Message) -> str:
     chip = message_chip(message)
-    return "* " + one_line(f"{message.buyer_po_number}: {chip.label}. {message_sentence(message)}")
+    return "* " + mail_line(f"{message.buyer_po_number}: {chip.label}. {message_sentence(message)}")
 
 
 def _order_line(order: PurchaseOrder, now: datetime, zone: ZoneInfo) -> str:
     respond_by = order.respond_by.astimezone(zone)
     overdue = " (overdue)" if order.respond_by < now else ""
-    name = one_line(f"{order.buyer_po_number}, {order.buyer_name}")
+    name = mail_line(f"{order.buyer_po_number}, {order.buyer_name}")
     return f"* {name}: respond by {respond_by:%d %b %Y %H:%M}{overdue}"

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.db import SessionSettings
+from app.network.text import JOINERS
 from app.tasks.models import MAIL, JobState, Task
 
 SUBJECT_MAX = 200
@@ -60,7 +61,7 @@ def enqueue(
         id=f"mail_{message_id}",
         kind=topic.task_kind,
         parameters={
-            "subject": one_line(subject)[:SUBJECT_MAX],
+            "subject": mail_line(subject)[:SUBJECT_MAX],
             "body": body,
             "message_id": message_id,
             "to": to,
@@ -101,6 +102,11 @@ def link(session: Session, path: str) -> str:
     return f"\n{base}{path}\n" if base else ""
 
 
-def one_line(text: str) -> str:
-    """The text without line breaks and control characters, for a subject."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+def mail_line(text: str) -> str:
+    """A text for one line of an email, where nothing can end the line or reverse the words after it.
+
+    Stricter than ``one_line``, since an email has no markup that keeps a text apart from what follows.
+    Joiners stay: Hindi words need them.
+    """
+    shown = (letter if letter.isprintable() or letter in JOINERS else " " for letter in text)
+    return " ".join("".join(shown).split())

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.config import Settings
-from app.tasks.mail import RETRY_WAITS, SUBJECT_MAX, Topic, one_line
+from app.tasks.mail import RETRY_WAITS, SUBJECT_MAX, Topic, mail_line
 from app.tasks.models import MAIL, JobState, Task
 from app.tasks.smtp import Outcome, Server, domain_of, send
 from app.tasks.texts import FOOTER, SUBJECT_PREFIX, TEST_BODY, TEST_SUBJECT
@@ -54,7 +54,7 @@ def _send(run: TaskRun, *, settings: Settings, text: MailWriter | None) -> None:
             subject, body = written
             task.parameters = {
                 **task.parameters,
-                "subject": one_line(subject)[:SUBJECT_MAX],
+                "subject": mail_line(subject)[:SUBJECT_MAX],
                 "body": body,
             }
             _cancel_duplicates(session, task)

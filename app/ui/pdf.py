@@ -14,7 +14,7 @@ from fontTools.ttLib import TTFont
 from fpdf import FPDF
 from fpdf.enums import TextMode
 
-from app.network.text import is_invisible, one_line
+from app.network.text import JOINERS, is_invisible, one_line
 
 FONT = fontpkg_noto_sans.ROOT / "files" / "NotoSans[wdth,wght].ttf"
 """Latin, Devanagari, Greek and Cyrillic; OFL. Bold is its outline drawn thicker: the file has one weight."""
@@ -36,7 +36,6 @@ LINES, SHADE = (205, 211, 219), (243, 245, 248)
 _TOTAL_PAGES = "\N{NO-BREAK SPACE}" * 3
 """A placeholder for the number of pages; ``printable`` removes it from all other text."""
 _MISSING = "?"
-_JOINERS = "\u200c\u200d"
 _SHAPED = re.compile("[\u0900-\u097f\u1cd0-\u1cff\ua8e0-\ua8ff\u0300-\u036f]")
 """Characters that need their glyphs joined or reordered; other text is drawn faster without that."""
 
@@ -78,7 +77,7 @@ def printable(text: str, limit: int = TEXT_MAX) -> str:
 
 @lru_cache(maxsize=1024)
 def _shown(character: str) -> str:
-    if character == " " or character in _JOINERS:
+    if character == " " or character in JOINERS:
         return character
     if is_invisible(character):
         return ""

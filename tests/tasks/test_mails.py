@@ -29,7 +29,7 @@ from app.partners.models import Partner, PauseCode
 from app.reports import digests
 from app.tasks import mail_sender as sending
 from app.tasks import smtp
-from app.tasks.mail import RETRY_WAITS, Topic, enqueue
+from app.tasks.mail import RETRY_WAITS, Topic, enqueue, mail_line
 from app.tasks.models import MAIL, JobState, Task
 from app.tasks.smtp import Outcome, Server
 from tests.people import Browser
@@ -62,6 +62,19 @@ def send_mail(server: Server, deadline: float = 5) -> Outcome:
     mail["From"], mail["Subject"] = "po@supplier.example", "x"
     mail.set_content("x")
     return smtp.send(server, mail, ["a@b.example"], deadline=deadline)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("held\r\nBcc: evil@example", "held Bcc: evil@example"),
+        ("a\u2028b\x85c  d", "a b c d"),
+        ("\u202eabc\u202c \u2066d\u2069", "abc d"),
+        ("क्\u200dष", "क्\u200dष"),
+    ],
+)
+def test_mail_line_drops_line_breaks_and_overrides_and_keeps_joiners(text: str, line: str) -> None:
+    assert mail_line(text) == line
 
 
 def test_mail_arrives_complete(
