@@ -155,12 +155,6 @@ def item_cause(item: Item) -> str:
     return _partner_cause(item.partner_status)
 
 
-def item_headline(item: Item) -> tuple[str, str]:
-    """The first sentence of the cause, and the others."""
-    first, stop, rest = item_cause(item).partition(". ")
-    return (f"{first}.", rest) if stop else (first, "")
-
-
 def _partner_cause(status: PartnerStatus) -> str:
     if status.state is PartnerState.PAUSED:
         return pause_sentence(status.partner)
@@ -245,7 +239,6 @@ def init_app(app: Flask) -> None:
         item_chip=item_chip,
         item_cause=item_cause,
         item_details=item_details,
-        item_headline=item_headline,
         item_kind=item_kind,
         item_link=item_link,
         next_steps=next_steps,
