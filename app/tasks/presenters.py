@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flask import Flask
@@ -18,6 +18,8 @@ STATES = {
     JobState.CANCELED: Chip("warn", "Canceled"),
     JobState.FAILED: Chip("bad", "Failed"),
 }
+CHIPS: dict[str, Callable[[Sequence[Job]], Mapping[str, Chip]]] = {}
+"""Per kind of job that may be done without success, a function for the chips by the id of the job."""
 _NOTES: dict[JobNote, Callable[[dict[str, Any]], str]] = {
     JobNote.NONE: lambda _: "",
     JobNote.WAITING: lambda _: "Waiting until the requested webhooks are sent.",
@@ -29,6 +31,14 @@ _NOTES: dict[JobNote, Callable[[dict[str, Any]], str]] = {
 def job_chip(job: Job) -> Chip:
     """The state of a job."""
     return STATES[job.state]
+
+
+def job_chips(jobs: Sequence[Job]) -> dict[str, Chip]:
+    """The state of each job by its id, with what its kind adds."""
+    chips = {job.id: job_chip(job) for job in jobs}
+    for kind in CHIPS.keys() & {job.kind for job in jobs}:
+        chips.update(CHIPS[kind]([job for job in jobs if job.kind == kind]))
+    return chips
 
 
 def job_note(job: Job) -> str:

@@ -11,6 +11,7 @@ from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.tasks import queries, service
 from app.tasks.models import Job
+from app.tasks.presenters import job_chips
 from app.tasks.results import RESULTS, Result
 from app.ui import web
 
@@ -21,7 +22,8 @@ blueprint = Blueprint("tasks", __name__, url_prefix="/jobs")
 @access.requires(Permission.VIEW)
 def index() -> Response:
     """The newest jobs."""
-    return web.page("tasks/index.html", jobs=queries.newest_jobs(web.db(), _scope()))
+    jobs = queries.newest_jobs(web.db(), _scope())
+    return web.page("tasks/index.html", jobs=jobs, chips=job_chips(jobs))
 
 
 @blueprint.get("/<job_id>")
@@ -63,6 +65,7 @@ def _job_page(job: Job) -> Response:
         "tasks/job.html",
         "tasks/_job.html",
         job=job,
+        state=job_chips([job])[job.id],
         can_cancel=_may_cancel(job) and job.is_cancelable,
         result=result_of(job) if result_of else Result(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, Response, abort, request, url_for
@@ -12,17 +13,28 @@ from app.accounts.access import Permission
 from app.partners.queries import all_partners
 from app.tasks import queries as job_queries
 from app.tasks.models import Job
+from app.tasks.presenters import CHIPS
 from app.tasks.results import RESULTS, Result
 from app.ui import web
+from app.ui.chips import Chip
 from app.ui.listing import active_filters, read_filter, url_values
 from app.webhooks import resend_job, resend_plan
 from app.webhooks.forms import ResendForm, SelectionForm
 from app.webhooks.resend_job import ResendResult
+from app.webhooks.resend_presenters import resend_job_chip
 
 blueprint = Blueprint("resends", __name__, url_prefix="/webhooks/resends")
 RESULTS[resend_job.KIND] = lambda job: Result("Result", url_for("resends.report", job_id=job.id))
 
 UNFINISHED = {ResendResult.SENDING, ResendResult.QUEUED}
+
+
+def _chips(jobs: Sequence[Job]) -> dict[str, Chip]:
+    counts = resend_job.count_not_delivered(web.db(), jobs)
+    return {job.id: resend_job_chip(job, counts.get(job.id, 0)) for job in jobs}
+
+
+CHIPS[resend_job.KIND] = _chips
 
 
 @blueprint.get("")
@@ -75,6 +87,7 @@ def report(job_id: str) -> Response:
         "webhooks/resend_report.html",
         "webhooks/_resend_report.html",
         job=job,
+        state=resend_job_chip(job, sum(counts.get(result, 0) for result in resend_job.NOT_DELIVERED)),
         rows=page.rows,
         counts=counts,
         is_moving=not job.is_finished or bool(counts.keys() & UNFINISHED),

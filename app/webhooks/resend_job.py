@@ -51,6 +51,9 @@ class ResendResult(StrEnum):
     SKIPPED = "skipped"
 
 
+NOT_DELIVERED = (ResendResult.REFUSED, ResendResult.FAILED)
+
+
 class NothingToResend(Exception):
     """No message of the selection may be resent."""
 
@@ -244,9 +247,9 @@ class ResendRow:
 
 def report(session: Session, job: Job, *, only: str = "", after: str = "") -> Page[ResendRow]:
     """The rows of a bulk resend by message id, oldest first."""
-    result = _result(job)
+    result = _result(is_finished=job.is_finished)
     query = (
-        _items(job.id)
+        _items([job])
         .with_only_columns(ResendItem, result, Attempt, Message)
         .options(defer(Message.body), joinedload(Message.partner))
         .order_by(ResendItem.message_id)
@@ -265,13 +268,20 @@ def report(session: Session, job: Job, *, only: str = "", after: str = "") -> Pa
 
 def count_results(session: Session, job: Job) -> dict[ResendResult, int]:
     """How many messages of a bulk resend have which result."""
-    result = _result(job)
-    rows = session.execute(_items(job.id).with_only_columns(result, func.count()).group_by(result)).all()
+    result = _result(is_finished=job.is_finished)
+    rows = session.execute(_items([job]).with_only_columns(result, func.count()).group_by(result)).all()
     counts = {ResendResult(code): int(count) for code, count in rows}
     return {code: counts[code] for code in ResendResult if code in counts}
 
 
-def _items(job_id: str) -> Any:
+def count_not_delivered(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
+    """How many attempts of each bulk resend were not successful, by the id of its job."""
+    is_not_delivered = _result(is_finished=True).in_(result.value for result in NOT_DELIVERED)
+    counts = _items(jobs).with_only_columns(ResendItem.job_id, func.count()).where(is_not_delivered)
+    return dict(session.execute(counts.group_by(ResendItem.job_id)).all())
+
+
+def _items(jobs: Sequence[Job]) -> Any:
     return (
         select(ResendItem)
         .outerjoin(Message, Message.id == ResendItem.message_id)
@@ -279,12 +289,12 @@ def _items(job_id: str) -> Any:
             Attempt,
             and_(Attempt.message_id == ResendItem.message_id, Attempt.number == ResendItem.attempt),
         )
-        .where(ResendItem.job_id == job_id)
+        .where(ResendItem.job_id.in_([job.id for job in jobs]))
     )
 
 
-def _result(job: Job) -> Any:
-    not_requested = ResendResult.NOT_SENT if job.is_finished else ResendResult.QUEUED
+def _result(*, is_finished: bool) -> Any:
+    not_requested = ResendResult.NOT_SENT if is_finished else ResendResult.QUEUED
     return case(
         (ResendItem.blocker != "", ResendResult.SKIPPED.value),
         (ResendItem.requested_at.is_(None), not_requested.value),

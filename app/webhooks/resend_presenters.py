@@ -11,7 +11,7 @@ from app.tasks.presenters import job_chip
 from app.ui.chips import Chip
 from app.ui.numbers import number
 from app.webhooks.presenters import blocker_text, message_chip, message_sentence, outcome_sentence
-from app.webhooks.resend_job import ResendResult, ResendRow
+from app.webhooks.resend_job import NOT_DELIVERED, ResendResult, ResendRow
 
 RESEND_RESULTS = {
     ResendResult.DELIVERED: Chip("ok", "Delivered"),
@@ -42,7 +42,7 @@ def resend_row_detail(row: ResendRow) -> str:
     """Why a row was skipped, or what went wrong in its attempt."""
     if row.item.blocker:
         return blocker_text(row.item.blocker)
-    if row.attempt is None or row.result not in (ResendResult.REFUSED, ResendResult.FAILED):
+    if row.attempt is None or row.result not in NOT_DELIVERED:
         return ""
     is_newest = row.message is not None and row.message.attempts_made == row.attempt.number
     if row.message and is_newest and row.result is ResendResult.REFUSED:
@@ -55,11 +55,10 @@ def resend_state_chip(row: ResendRow) -> Chip:
     return message_chip(row.message) if row.message else DELETED
 
 
-def resend_job_chip(job: Job, counts: Mapping[ResendResult, int]) -> Chip:
+def resend_job_chip(job: Job, not_delivered: int) -> Chip:
     """The state of a bulk resend: *Done* alone only means that every attempt was requested."""
-    count = counts.get(ResendResult.FAILED, 0) + counts.get(ResendResult.REFUSED, 0)
-    if job.state is JobState.DONE and count:
-        return Chip("warn", f"Done, {number(count)} not delivered")
+    if job.state is JobState.DONE and not_delivered:
+        return Chip("warn", f"Done, {number(not_delivered)} not delivered")
     return job_chip(job)
 
 
@@ -76,7 +75,6 @@ def resend_progress(counts: Mapping[ResendResult, int]) -> str:
 def init_app(app: Flask) -> None:
     """Register the template filters."""
     app.jinja_env.filters.update(
-        resend_job_chip=resend_job_chip,
         resend_result_chip=resend_result_chip,
         resend_row_chip=resend_row_chip,
         resend_row_detail=resend_row_detail,

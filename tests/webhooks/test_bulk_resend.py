@@ -199,7 +199,9 @@ def test_unsuccessful_resend_shows_the_attempt_and_the_state_of_the_webhook(
     deliver()
     report = ravi.get(done.location)
     assert outcomes(ravi, done.location) == {"Unsuccessful": 2}
-    assert report.one(".job-line .state").get_text() == "Done, 2 not delivered"
+    job_url = done.location.replace("/webhooks/resends/", "/jobs/")
+    for page in (report, ravi.get(job_url), ravi.get("/jobs")):
+        assert page.one(".job-line .state, .col-state .state").get_text() == "Done, 2 not delivered"
     assert "0 delivered, 2 unsuccessful" in report.visible_text
     for row in report.page.select("tbody tr"):
         before, resend, now = (cell.get_text(" ", strip=True) for cell in row.select("td[data-name]"))
