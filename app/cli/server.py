@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app import web_server
 from app.cli import context
-from app.supervisor import Child, Forked, flask_command, supervise
+from app.supervisor import Child, Command, Forked, flask_command, supervise
 from app.ui import web
 from app.ui.trusted_hosts import LOOPBACK
 
@@ -45,9 +45,9 @@ def serve(host: str, port: int) -> None:
         Forked(f"web {number}", run_web, restart=True) for number in range(1, settings.web_processes + 1)
     ]
     if settings.serve_delivers:
-        children.append(Child("delivery", flask_command("deliver"), os.environ, restart=True))
+        children.append(Command("delivery", flask_command("deliver"), os.environ, restart=True))
     if settings.serve_works:
-        children.append(Child("worker", flask_command("work"), os.environ, restart=True))
+        children.append(Command("worker", flask_command("work"), os.environ, restart=True))
     sys.exit(supervise(children))
 
 

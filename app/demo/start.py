@@ -31,7 +31,7 @@ from app.orders.models import PurchaseOrder, Revision
 from app.partners import queries as partner_queries
 from app.partners import service as partner_service
 from app.partners.models import Partner
-from app.supervisor import Child, flask_command, supervise
+from app.supervisor import Command, flask_command, supervise
 
 HOST = "127.0.0.1"
 PARTNER = "Bharat Connect (simulator)"
@@ -97,12 +97,13 @@ def run_demo(
         _print_sign_ins(url, partner_url, password)
         return True
 
+    web = flask_command("serve", "--host", HOST, "--port", str(port))
     return supervise(
         [
-            Child("web", flask_command("serve", "--host", HOST, "--port", str(port)), web_env, restart=False),
-            Child("delivery", flask_command("deliver"), env, restart=True),
-            Child("worker", flask_command("work"), env, restart=True),
-            Child("simulator", _simulator_command(partner_port), simulator_env, restart=False),
+            Command("web", web, web_env, restart=False),
+            Command("delivery", flask_command("deliver"), env, restart=True),
+            Command("worker", flask_command("work"), env, restart=True),
+            Command("simulator", _simulator_command(partner_port), simulator_env, restart=False),
         ],
         announce=announce,
     )
