@@ -61,7 +61,6 @@ class Trigger(StrEnum):
     AUTO = "auto"
     MANUAL = "manual"
     BULK = "bulk"
-    TEST = "test"
 
 
 class ResultFrom(StrEnum):

@@ -66,7 +66,6 @@ TRIGGER_LABELS = {
     Trigger.AUTO: "Automatic",
     Trigger.MANUAL: "Manual",
     Trigger.BULK: "Bulk",
-    Trigger.TEST: "Test",
 }
 
 _EVENT_SENTENCES = {

@@ -248,7 +248,7 @@ def fill_free_pages(database: Database) -> None:
         filler = text(
             "INSERT INTO attempt (message_id, number, trigger, url, request_headers, started_at, detail,"
             " response_headers, response_body)"
-            " SELECT id, :number, 'test', '', '[]', created_at, :words, '[]', '' FROM message LIMIT 1"
+            " SELECT id, :number, 'manual', '', '[]', created_at, :words, '[]', '' FROM message LIMIT 1"
         )
         number, size = -1, 2000
         while size > 1:

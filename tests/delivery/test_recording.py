@@ -269,7 +269,7 @@ def test_unsuccessful_resend_of_a_queued_message_keeps_its_schedule() -> None:
         (row(resume_state=MessageState.FAILED), Trigger.MANUAL, REFUSED, MessageState.REFUSED),
         (row(resume_state=MessageState.REFUSED), Trigger.BULK, DELIVERED, MessageState.DELIVERED),
         (row(resume_state=MessageState.FAILED), Trigger.AUTO, TIMEOUT, MessageState.PENDING),
-        (row(), Trigger.TEST, FAILED, MessageState.FAILED),
+        (row(), Trigger.BULK, FAILED, MessageState.FAILED),
     ],
 )
 def test_other_results_of_a_resend_count(

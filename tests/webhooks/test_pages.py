@@ -169,6 +169,11 @@ def test_filters_combine(subtests: pytest.Subtests, meera: Browser, refused: str
             assert ids(meera.get(f"/webhooks?{query}")) == ([refused] if is_match else [])
 
 
+def test_trigger_filter_offers_what_attempts_have(meera: Browser) -> None:
+    options = meera.get("/webhooks").page.select("select[name=trigger] option")
+    assert [option.get_text() for option in options] == ["Any trigger", "Automatic", "Manual", "Bulk"]
+
+
 def test_webhook_is_found_by_its_id(meera: Browser, refused: str) -> None:
     assert ids(meera.get(f"/webhooks?q={refused}")) == [refused]
 
