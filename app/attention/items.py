@@ -24,7 +24,7 @@ from app.webhooks.partner_status import PartnerStatus, partner_statuses
 class Item:
     """One item and its case, if any. One of ``message``, ``inbound``, ``partner_status``, ``order`` is set.
 
-    ``is_unsolved`` is true while the cause exists, even if a person resolved the item.
+    ``has_problem`` is true while the problem exists, even if a person resolved the item.
     """
 
     kind: AuditObject
@@ -32,7 +32,7 @@ class Item:
     title: str
     supplier_b2b_id: str
     needs_attention: bool
-    is_unsolved: bool
+    has_problem: bool
     message: Message | None = None
     inbound: InboundMessage | None = None
     partner_status: PartnerStatus | None = None
@@ -57,7 +57,7 @@ class Item:
     @property
     def can_be_reopened(self) -> bool:
         """Whether a person resolved it although its cause still exists."""
-        return self.is_unsolved and not self.needs_attention
+        return self.has_problem and not self.needs_attention
 
     @property
     def has_recurred(self) -> bool:
@@ -83,7 +83,7 @@ def message_item(message: Message) -> Item:
         title=message.buyer_po_number,
         supplier_b2b_id=message.supplier_b2b_id,
         needs_attention=message.needs_attention,
-        is_unsolved=message.is_unsolved,
+        has_problem=message.has_problem,
         message=message,
     )
 
@@ -96,7 +96,7 @@ def inbound_item(inbound: InboundMessage) -> Item:
         title=inbound.buyer_po_number or inbound.id,
         supplier_b2b_id=inbound.supplier_b2b_id,
         needs_attention=inbound.needs_attention,
-        is_unsolved=inbound.effect is Effect.UNMATCHED,
+        has_problem=inbound.effect is Effect.UNMATCHED,
         inbound=inbound,
     )
 
@@ -109,7 +109,7 @@ def partner_item(status: PartnerStatus) -> Item:
         title=status.partner.name,
         supplier_b2b_id="",
         needs_attention=status.since is not None,
-        is_unsolved=status.since is not None,
+        has_problem=status.since is not None,
         partner_status=status,
     )
 
@@ -122,7 +122,7 @@ def order_item(order: PurchaseOrder, *, is_unreachable: bool = True) -> Item:
         title=order.buyer_po_number,
         supplier_b2b_id=order.supplier_b2b_id,
         needs_attention=is_unreachable,
-        is_unsolved=is_unreachable,
+        has_problem=is_unreachable,
         order=order,
     )
 

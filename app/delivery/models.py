@@ -246,7 +246,7 @@ class Message(Base):
         return self.state in FINAL
 
     @property
-    def is_unsolved(self) -> bool:
+    def has_problem(self) -> bool:
         """Whether it was refused, has failed, or was canceled although the partner may have received it."""
         if self.state is MessageState.CANCELED:
             return self.unknown_outcome
@@ -254,9 +254,9 @@ class Message(Base):
 
     @hybrid_property
     def needs_attention(self) -> bool:
-        """Whether it is unsolved and nobody has resolved it since its last attempt."""
+        """Whether it has a problem that nobody has resolved since its last attempt."""
         is_resolved = self.closed_at_attempt is not None and self.closed_at_attempt >= self.attempts_made
-        return self.is_unsolved and not is_resolved
+        return self.has_problem and not is_resolved
 
     @needs_attention.inplace.expression
     @classmethod

@@ -247,8 +247,8 @@ def _listed(scope: Scope, limit: int) -> Select[Message]:
 
 def attention_count(session: Session, scope: Scope) -> int:
     """How many messages need attention; counting stops at ``COUNT_MAX``."""
-    unsolved = select(Message.id).where(Message.needs_attention)
-    return count_rows(session, in_scope(unsolved, without_index(Message.supplier_b2b_id), scope))
+    ids = select(Message.id).where(Message.needs_attention)
+    return count_rows(session, in_scope(ids, without_index(Message.supplier_b2b_id), scope))
 
 
 def state_counts(session: Session, scope: Scope) -> dict[str, int]:
