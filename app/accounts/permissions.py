@@ -20,7 +20,7 @@ class Permission(StrEnum):
     RESEND_DELIVERED = "resend_delivered"
     CANCEL = "cancel"
     PAUSE_PARTNERS = "pause_partners"
-    IMPORT = "import"
+    TRIAGE = "triage"  # unmatched messages, partners with a problem, orders without a user
     SEND_TEST = "send_test"
     MANAGE_PARTNERS = "manage_partners"
     MANAGE_USERS = "manage_users"
@@ -34,7 +34,7 @@ _SUPPORT = frozenset(
         Permission.RESEND,
         Permission.CANCEL,
         Permission.PAUSE_PARTNERS,
-        Permission.IMPORT,
+        Permission.TRIAGE,
         Permission.SEND_TEST,
     }
 )

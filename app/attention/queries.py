@@ -56,11 +56,11 @@ class AttentionPage:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who reads; ``is_support`` people also handle partners and unmatched messages."""
+    """Who reads; those who may triage also see partners, orders without a user and unmatched messages."""
 
     scope: Scope
     person_id: int
-    is_support: bool
+    may_triage: bool
 
 
 def attention_page(
@@ -78,7 +78,7 @@ def attention_page(
         extra_conditions=_assignment_conditions(reader, whose, AuditObject.MESSAGE, Message.id),
     )
     messages = _with_cases(session, [message_item(message) for message in page.rows])
-    if not reader.is_support or after:
+    if not reader.may_triage or after:
         return AttentionPage([], messages, [], 0, [], 0, page.next_after)
     partners = _with_cases(session, [partner_item(status) for status in stopped_partners(session)])
     of_assignee = _assignment_conditions(reader, whose, AuditObject.ORDER, cast(PurchaseOrder.id, String))
@@ -96,10 +96,10 @@ def attention_page(
     )
 
 
-def count(session: Session, scope: Scope, *, is_support: bool) -> int:
+def count(session: Session, scope: Scope, *, may_triage: bool) -> int:
     """How many items ``attention_page`` would list without a filter."""
     messages = webhook_queries.attention_count(session, scope)
-    if not is_support:
+    if not may_triage:
         return messages
     return (
         messages
@@ -123,7 +123,7 @@ def with_history(session: Session, item: Item) -> Item:
 def resolved_page(session: Session, reader: Reader, after: int | None) -> Page[Case]:
     """Resolved cases, newest first, including those that have recurred since."""
     query = in_scope(select(Case).where(Case.resolved_at.is_not(None)), Case.supplier_b2b_id, reader.scope)
-    if not reader.is_support:
+    if not reader.may_triage:
         query = query.where(Case.item_key.startswith(item_key(AuditObject.MESSAGE)))
     if after is not None:
         last = session.get(Case, after)

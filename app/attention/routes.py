@@ -103,12 +103,12 @@ def _run(item: Item, command: Callable[[Person], None]) -> AnyResponse:
 
 def _reader() -> queries.Reader:
     me = access.current_person()
-    return queries.Reader(access.visible_suppliers(), me.id, access.can(Permission.IMPORT))
+    return queries.Reader(access.visible_suppliers(), me.id, access.can(Permission.TRIAGE))
 
 
 def _find_or_404(key: str, *, lock: bool = False) -> Item:
     item = find_item(web.db(), access.visible_suppliers(), key, lock=lock) or abort(404)
-    if not item.message and not access.can(Permission.IMPORT):
+    if not item.message and not access.can(Permission.TRIAGE):
         abort(404)
     return item
 

@@ -20,7 +20,7 @@ def _load(list_request: ListRequest) -> ListPage:
     page = queries.message_page(web.db(), scope, filters)
     summary = list_request.shown(len(page.rows), is_last=not page.next_after)
     unmatched = 0
-    if filters.effect != Effect.UNMATCHED and access.can(Permission.IMPORT):
+    if filters.effect != Effect.UNMATCHED and access.can(Permission.TRIAGE):
         unmatched = queries.unmatched_count(web.db(), scope)
     return ListPage(
         groups=[Group(page.rows)],

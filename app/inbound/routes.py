@@ -50,7 +50,7 @@ def message_as_data(inbound_id: str) -> Response:
 
 
 @blueprint.post("/<inbound_id>/apply")
-@access.requires(Permission.IMPORT)
+@access.requires(Permission.TRIAGE)
 def apply(inbound_id: str) -> AnyResponse:
     """Reprocess a stored message; a reason is required."""
     stored = queries.message_for_update(web.db(), access.visible_suppliers(), inbound_id) or abort(404)

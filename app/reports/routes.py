@@ -57,10 +57,10 @@ def home_page() -> Response:
     person, sidebar, now = access.current_person(), current_sidebar(), clock.now()
     scope = access.visible_suppliers()
     sees_all = access.can(Permission.VIEW_ALL)
-    handles_partners = access.can(Permission.IMPORT)
+    may_triage = access.can(Permission.TRIAGE)
     with web.database().snapshot() as session:
         data = home_of(session, scope, person.id, now, web.zone())
-    reader = Reader(scope, person.id, handles_partners)
+    reader = Reader(scope, person.id, may_triage)
     problems = attention_page(web.db(), reader, limit=ITEMS_SHOWN)
     return web.page(
         "reports/home.html",
@@ -73,7 +73,7 @@ def home_page() -> Response:
         changes=presenters.recent_changes(data),
         time_trend=presenters.time_trend(data),
         problems=[*problems.partners, *problems.messages, *problems.orders][:ITEMS_SHOWN],
-        queues=presenters.webhook_cards(sidebar, sees_all=sees_all, sees_unmatched=handles_partners),
+        queues=presenters.webhook_cards(sidebar, sees_all=sees_all, sees_unmatched=may_triage),
         partner_summary=presenters.partner_summary,
         percent=percent,
         # Support and managers start with deliveries, supplier staff with orders.

@@ -29,8 +29,8 @@ class Sidebar:
     @cached_property
     def attention(self) -> int:
         """Open items that need attention and that the reader may see."""
-        is_support = access.can(Permission.IMPORT)
-        return attention.count(web.db(), access.visible_suppliers(), is_support=is_support)
+        may_triage = access.can(Permission.TRIAGE)
+        return attention.count(web.db(), access.visible_suppliers(), may_triage=may_triage)
 
     @cached_property
     def retried(self) -> int:

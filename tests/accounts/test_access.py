@@ -28,7 +28,7 @@ TABLE = {
     Permission.RESEND_DELIVERED: {"admin"},
     Permission.CANCEL: {"ravi", "admin"},
     Permission.PAUSE_PARTNERS: {"ravi", "admin"},
-    Permission.IMPORT: {"ravi", "admin"},
+    Permission.TRIAGE: {"ravi", "admin"},
     Permission.SEND_TEST: {"ravi", "admin"},
     Permission.MANAGE_PARTNERS: {"admin"},
     Permission.MANAGE_USERS: {"admin"},

@@ -106,7 +106,7 @@ def test_attention_count_uses_its_index(session: Session) -> None:
     for scope in (None, TWO):
         steps = steps_of(session, lambda scope=scope: outbox.attention_count(session, scope))
         assert "SCAN message USING COVERING INDEX ix_message_needing" in steps
-    steps = steps_of(session, lambda: attention.count(session, None, is_support=True))
+    steps = steps_of(session, lambda: attention.count(session, None, may_triage=True))
     assert any("ix_inbound_message_needing" in step for step in steps)
 
 
