@@ -25,13 +25,22 @@ from wtforms.validators import InputRequired, Length, Optional, Regexp, Validati
 
 from app.accounts.models import Person
 from app.accounts.passwords import PASSWORD_MAX
-from app.accounts.presenters import DENSITIES, ROLE_LABELS, THEMES
-from app.accounts.service import audit_fields
+from app.accounts.presenters import DENSITIES, PERSON_ERRORS, ROLE_LABELS, THEMES
+from app.accounts.service import PersonError, audit_fields
 from app.network.vocabulary import DEVICE_TAG_MAX, DeviceTag
 from app.ui.fields import choices, folded
 from app.ui.forms import FlaskForm
 
 _LATITUDE_LONGITUDE = re.compile(r"-?\d{1,2}\.\d{4},-?\d{1,3}\.\d{4}")
+_ERROR_FIELDS = {
+    PersonError.USERNAME_INVALID: "name",
+    PersonError.USERNAME_TAKEN: "name",
+    PersonError.SUPPLIER_REQUIRED: "supplier_ids",
+    PersonError.SUPPLIER_NOT_ALLOWED: "supplier_ids",
+    PersonError.SUPPLIER_ID_LENGTH: "supplier_ids",
+    PersonError.SUPPLIER_ID_CHARACTERS: "supplier_ids",
+}
+"""The fields of errors; those of the others are above the form."""
 _ID_SEPARATORS = re.compile(r"[\s,;]+")
 
 
@@ -125,6 +134,12 @@ class PersonForm(FlaskForm):
         self.known_supplier_ids.choices = choices(
             (b2b_id, f"{name} ({b2b_id})" if name else b2b_id) for b2b_id, name in suppliers.items()
         )
+
+    def add_error(self, error: PersonError) -> None:
+        """Add an error of the account to its field."""
+        field = self._fields.get(_ERROR_FIELDS.get(error, ""))
+        errors = self.form_errors if field is None else field.errors
+        errors.append(PERSON_ERRORS[error])
 
     @property
     def ids(self) -> list[str]:

@@ -145,7 +145,7 @@ def add_user() -> Response:
             must_change_password=True,
         )
     except service.InvalidPerson as error:
-        form.form_errors.append(presenters.PERSON_ERRORS[error.code])
+        form.add_error(error.code)
         return web.page("accounts/user.html", form=form, person=None, status=422)
     web.db().commit()
     return _user_page(person, password=password)
@@ -184,7 +184,7 @@ def change_user(person_id: int) -> Response:
             active=form.active.data,
         )
     except service.InvalidPerson as error:
-        form.form_errors.append(presenters.PERSON_ERRORS[error.code])
+        form.add_error(error.code)
         return _user_page(person, form, status=422)
     if person.mail_address != old_address:
         mail_account_change(web.db(), person, AccountChange.MAIL_ADDRESS, to=old_address)

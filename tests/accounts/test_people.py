@@ -126,7 +126,8 @@ def test_invalid_user_shows_error_and_keeps_input(
             }
             response = admin.submit("/users/new", "/users/new", **typed)
             assert response.status_code == 422
-            assert error in response.visible_text
+            assert error in response.one(".field-error").get_text()
+            assert response.page.select("[aria-invalid=true]")
             assert response.one("#name")["value"] == typed["name"]
             session.rollback()
             assert session.scalars(select(Person.username)).all() == before
