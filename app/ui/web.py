@@ -297,6 +297,7 @@ def error_page(status: int, title: str, text: str) -> Response:
     """An error page, or an alert for htmx. Its reference, the request ID, is also in the log."""
     log.info("%s, reference %s: %s %r", status, request_id(), request.method, request.path[:200])
     is_read = request.method in READING_METHODS
+    form_page = "/" if is_read else referring_page()
     return page(
         "ui/errors/page.html",
         "ui/errors/_alert.html",
@@ -306,6 +307,7 @@ def error_page(status: int, title: str, text: str) -> Response:
         text=text,
         reference=request_id(),
         again=local_path(request.full_path.rstrip("?")) if is_read and status in (429, 500, 503) else None,
+        back=form_page if form_page != "/" else None,
     )
 
 

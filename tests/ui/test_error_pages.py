@@ -104,6 +104,22 @@ def test_exception_in_a_form_says_to_check_before_retrying(
     assert again["href"] == "/orders?q=a"
 
 
+def test_error_of_a_form_leads_back_to_its_page(asha: Browser) -> None:
+    page = f"http://{asha.get('/').request.host}/account/password"
+    response = asha.send("/account/password", {"csrf_token": "x"}, headers={"Referer": page})
+    assert response.status_code == 400
+    links = {link.get_text(): link["href"] for link in response.page.select(".error-actions a")}
+    assert links == {"Go back": "/account/password", "Go to Home": "/"}
+    elsewhere = asha.send(
+        "/account/password", {"csrf_token": "x"}, headers={"Referer": "http://evil.example/a"}
+    )
+    assert [link["href"] for link in elsewhere.page.select(".error-actions a")] == ["/"]
+
+
+def test_error_page_without_a_sidebar_names_the_app(anonymous: Browser) -> None:
+    assert anonymous.get("/nowhere").one(".error-page .brand").get_text() == "PO Confirm"
+
+
 @pytest.mark.parametrize("code", [409, 415, 422, 501])
 def test_error_pages_have_no_library_texts(app: Flask, asha: Browser, code: int) -> None:
     view = app.view_functions["orders.inbox"]
