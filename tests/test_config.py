@@ -108,7 +108,7 @@ def test_trusted_hosts_are_names_and_addresses(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "values", [{}, {"secret_key": "x" * 16, "encryption_keys": Fernet.generate_key().decode()}]
 )
-def test_instance_that_is_no_folder_stops_the_start_with_one_line(
+def test_instance_that_is_not_a_folder_stops_the_start_with_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: dict[str, str]
 ) -> None:
     (tmp_path / "file").touch()

@@ -215,7 +215,9 @@ def test_failed_attempts_in_a_row_are_counted_from_the_first() -> None:
         (BreakerState(width=0), True),
     ],
 )
-def test_suspect_partner_is_one_whose_state_a_response_changes(state: BreakerState, is_suspect: bool) -> None:
+def test_partner_is_suspect_if_a_response_would_change_its_state(
+    state: BreakerState, is_suspect: bool
+) -> None:
     assert state.is_suspect is is_suspect
 
 

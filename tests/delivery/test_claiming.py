@@ -129,7 +129,7 @@ def test_messages_in_flight_count_toward_the_share(
     assert len(claim_now(database, 2, in_flight={partner.id: 6}).messages) == 0
 
 
-def test_lone_partner_may_occupy_all_senders(
+def test_only_partner_may_use_all_senders(
     confirm_orders: Any, database: Database, change_partner: Any
 ) -> None:
     change_partner(concurrency=8)
@@ -137,7 +137,7 @@ def test_lone_partner_may_occupy_all_senders(
     assert len(claim_now(database, 4).messages) == 4
 
 
-def test_full_partner_is_checked_again_soon(
+def test_partner_at_its_concurrency_limit_is_checked_again_soon(
     confirm_orders: Any, database: Database, change_partner: Any
 ) -> None:
     change_partner(concurrency=1)

@@ -111,7 +111,7 @@ def test_expired_certificate_ends_the_call_unsent(sender: Sender, authority: tru
     assert partner.received == []
 
 
-def test_tls_keys_are_not_logged_where_the_environment_says(
+def test_tls_keys_are_not_logged_despite_sslkeylogfile(
     tls: ssl.SSLContext, bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys.log"))

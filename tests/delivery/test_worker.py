@@ -318,16 +318,6 @@ def test_two_workers_never_claim_the_same_message(
     assert sorted(taken) == sorted(ids)
 
 
-def test_concurrency_limit_of_a_partner_is_not_exceeded(
-    confirm_orders: Any, database: Database, change_partner: Any
-) -> None:
-    confirm_orders(6)
-    change_partner(concurrency=2)
-    with database.writing() as session:
-        assert len(claim(session, 8, clock.now()).messages) == 2
-        assert claim(session, 8, clock.now()).messages == []
-
-
 def test_running_worker_wakes_immediately_and_stops_cleanly(
     order_id: int, confirm: Any, database: Database, session: Session, network: Any
 ) -> None:

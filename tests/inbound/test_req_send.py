@@ -189,7 +189,7 @@ def test_compressed_body_is_415_with_the_accepted_encoding(
 
 
 @pytest.mark.sqlite
-def test_odd_spelling_of_an_api_path_is_404_in_json(subtests: pytest.Subtests, client: FlaskClient) -> None:
+def test_misspelled_api_path_is_404_in_json(subtests: pytest.Subtests, client: FlaskClient) -> None:
     for path in (
         "/api/v0//purchase-order/req-send",
         "/api//v0/purchase-order/req-send",
@@ -280,7 +280,7 @@ def test_wrong_method_is_405_with_allow(client: FlaskClient, method: str, path: 
 
 
 @pytest.mark.sqlite
-def test_no_method_finds_an_unknown_address(subtests: pytest.Subtests, client: FlaskClient) -> None:
+def test_unknown_address_is_not_found_with_any_method(subtests: pytest.Subtests, client: FlaskClient) -> None:
     for method in ("GET", "PUT", "OPTIONS", "TRACE", "BREW"):
         for path in ("/api", "/api/", "/api/v0/ping/", "/api/v0/nowhere"):
             with subtests.test(method=method, path=path):

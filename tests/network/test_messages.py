@@ -193,7 +193,7 @@ def test_numbers_at_their_limits_are_valid() -> None:
 
 @pytest.mark.parametrize("message", [None, [], "x", 1, True])
 @pytest.mark.parametrize("kind", Kind)
-def test_message_that_is_no_object_is_rejected_without_a_field(kind: Kind, message: object) -> None:
+def test_message_that_is_not_an_object_is_rejected_without_a_field(kind: Kind, message: object) -> None:
     refused = refusal(kind, message)
     assert (refused.code, refused.field) == (ErrorCode.FIELD_INVALID, "")
 
@@ -236,7 +236,9 @@ def test_late_result_with_empty_error_fields_is_valid(empty: object) -> None:
     ("value", "text"),
     [(12, "12"), (Decimal("1.50"), "1.50"), (True, "true"), ({"code": 12}, None), ([], None)],
 )
-def test_late_result_with_an_odd_error_field_is_read_as_text(value: object, text: str | None) -> None:
+def test_late_result_with_error_fields_that_are_not_text_is_read_as_text(
+    value: object, text: str | None
+) -> None:
     late = FOLLOWUPS[-1]["body"]
     for name in ("errorCd", "errorDtl", "errorField"):
         late = changed(late, f"resp.{name}", value)
@@ -252,7 +254,7 @@ def test_late_result_with_a_number_as_id_is_read_as_text() -> None:
 
 
 @pytest.mark.parametrize("infos", [None, "x", {}, [1], [{"name": "costCentre", "value": 5}], [{"name": {}}]])
-def test_late_result_with_odd_additional_infos_is_read(infos: object) -> None:
+def test_late_result_with_invalid_additional_infos_is_read(infos: object) -> None:
     late = changed(FOLLOWUPS[-1]["body"], "additionalInfos", infos)
     assert parse(Kind.RESP_CONFIRM, late).resp.result == "FAILURE"
 

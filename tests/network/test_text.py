@@ -78,5 +78,5 @@ def test_read_date(text: str, expected: date | None) -> None:
     ("count", "expected"),
     [(0, "0 orders need"), (1, "1 order needs"), (2, "2 orders need"), (100_000, "1,00,000 orders need")],
 )
-def test_pluralize(count: int, expected: str) -> None:
+def test_pluralize_uses_the_singular_for_one_only(count: int, expected: str) -> None:
     assert pluralize(count, "order needs", "orders need") == expected

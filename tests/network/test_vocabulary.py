@@ -23,7 +23,7 @@ def test_may_respond_with_unknown_response_is_false() -> None:
 @pytest.mark.parametrize(
     ("response", "status"), [("ACCEPT", "ACCEPTED"), ("REJECT", "REJECTED"), ("RETURN", "RETURNED")]
 )
-def test_status_after_each_response(response: str, status: str) -> None:
+def test_each_response_leads_to_its_status(response: str, status: str) -> None:
     assert vocabulary.status_after(response) == status
 
 
@@ -45,7 +45,7 @@ def test_may_edit_final_order_is_false(status: str) -> None:
     assert vocabulary.may_edit(status) is (status not in {"REJECTED", "CANCELLED", "CLOSED"})
 
 
-def test_unknown_status_and_action_are_unknown() -> None:
+def test_unknown_status_and_action_have_no_meaning() -> None:
     assert vocabulary.is_known_status("CREATED")
     assert not vocabulary.is_known_status("created")
     assert vocabulary.status_after_action("REOPEN") is None

@@ -317,7 +317,7 @@ def test_dismissal_is_stored_and_audited(monkeypatch: pytest.MonkeyPatch, other:
 
 
 @pytest.mark.sqlite
-def test_sentences_of_quantity_and_date(asha: Browser, receive: Any) -> None:
+def test_check_of_quantity_and_date_names_earlier_values(asha: Browser, receive: Any) -> None:
     for number in (2, 3, 4):
         receive(line(quantity=number))
 

@@ -195,5 +195,5 @@ def test_column_header_sorts_by_amount(asha: Browser, orders: list[PurchaseOrder
     ("total", "paise"),
     [(None, NO_TOTAL), ("0", 0), ("1.005", 101), ("-3", 0), ("9" * 59, PAISE_MAX), ("418900.00", 41890000)],
 )
-def test_to_paise(total: str | None, paise: int) -> None:
+def test_to_paise_rounds_within_its_bounds(total: str | None, paise: int) -> None:
     assert to_paise(total) == paise

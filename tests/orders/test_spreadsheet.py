@@ -337,7 +337,7 @@ def test_upload_above_the_limit_is_refused_by_its_length(asha: Browser) -> None:
     assert asha.post("/orders/answers/upload", data=data).status_code == 413
 
 
-def test_hostile_cell_is_no_500(subtests: pytest.Subtests, order_id: int, upload: Any) -> None:
+def test_hostile_cell_causes_no_server_error(subtests: pytest.Subtests, order_id: int, upload: Any) -> None:
     for value in ("_x0000_", "_xD800_", "=1/0", "\u202e", 1e308, 10**14, True, "x" * 40_000):
         with subtests.test(value=value):
             for column in range(len(HEADER)):

@@ -102,7 +102,7 @@ def test_token_is_used_until_shortly_before_it_expires(
         b'{"access_token":"t-1","scope":"a","scope":"a b"}',
     ],
 )
-def test_token_with_odd_optional_parts_is_used(serve: Callable[..., Any], reply: bytes) -> None:
+def test_token_with_invalid_optional_fields_is_used(serve: Callable[..., Any], reply: bytes) -> None:
     def script(connection: Any) -> None:
         connection.receive()
         connection.send(response(reply))

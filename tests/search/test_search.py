@@ -138,7 +138,7 @@ def test_search_for_hostile_text_finds_nothing(
             )
 
 
-def test_search_with_nul_or_broken_utf8_is_no_server_error(asha: Browser) -> None:
+def test_search_with_nul_or_broken_utf8_causes_no_server_error(asha: Browser) -> None:
     assert asha.get("/search?q=%00").status_code == 400
     assert asha.get("/search?q=%ff%fe").status_code == 200
     assert asha.get("/search?q=a&q=b&x[]=1").status_code == 200
