@@ -129,25 +129,15 @@ def test_body_that_is_not_gzip_as_declared_is_kept_as_received(sender: Sender) -
         assert_complete(send(sender, target_of(partner)))
 
 
-def test_late_response_is_not_taken_for_the_next_one(sender: Sender, transport: Transport) -> None:
-    def hints_then_responds_twice(connection: Connection) -> None:
-        connection.receive()
-        connection.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
-        connection.pause(0.2)
-        connection.send(response(b"meant for A"))
-        connection.pause(0.1)
-        connection.send(response(b"meant for nobody"))
-        connection.stall()
-
-    with transport.partner(hints_then_responds_twice, responds(response(b"meant for B"))) as partner:
-        assert_complete(send(sender, transport.target(partner)), b"meant for A")
-        partner.wait_until_done()
-        assert_complete(send(sender, transport.target(partner)), b"meant for B")
-
-
-def test_unrequested_response_is_not_taken_for_the_next_one(sender: Sender, transport: Transport) -> None:
+@pytest.mark.parametrize("hints", [b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"], ids=["", "103"])
+def test_unrequested_response_is_not_taken_for_the_next_one(
+    sender: Sender, transport: Transport, hints: bytes
+) -> None:
     def responds_twice(connection: Connection) -> None:
         connection.receive()
+        if hints:
+            connection.send(hints)
+            connection.pause(0.2)
         connection.send(response(b"meant for A"))
         connection.pause(0.1)
         connection.send(response(b"meant for nobody"))

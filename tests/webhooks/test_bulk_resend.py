@@ -107,6 +107,17 @@ def set_states(database: Database, *wanted: MessageState, **more: Any) -> None:
         session.commit()
 
 
+@pytest.fixture
+def fail_webhooks(confirm_orders: Any, database: Database) -> Callable[[int], None]:
+    """Confirm orders, and let the webhooks fail."""
+
+    def fail_webhooks(count: int) -> None:
+        confirm_orders(count)
+        set_states(database, *[MessageState.FAILED] * count)
+
+    return fail_webhooks
+
+
 def resend_all(browser: Browser, url: str, reason: str = "Partner recovered") -> Any:
     """Open the preview and submit it; returns the response and the preview."""
     page = browser.get(url)
@@ -325,10 +336,9 @@ def test_bulk_resend_of_a_filter_resends_all_matching(
 
 @pytest.mark.sqlite
 def test_bulk_resend_requires_a_reason_and_a_selection(
-    ravi: Browser, confirm_orders: Any, database: Database, session: Session
+    ravi: Browser, fail_webhooks: Any, session: Session
 ) -> None:
-    confirm_orders(1)
-    set_states(database, MessageState.FAILED)
+    fail_webhooks(1)
     assert "Recover from outage" in ravi.get(PLAN).visible_text
     assert resend_all(ravi, f"{PLAN}?state=failed", reason="  ")[0].status_code == 422
     (form,) = ravi.get(f"{PLAN}?state=failed").page.select(f"form[method=post][action='{PLAN}']")
@@ -343,16 +353,14 @@ def test_bulk_resend_requires_a_reason_and_a_selection(
 
 def test_bulk_resend_resumes_after_a_restart(
     ravi: Browser,
-    confirm_orders: Any,
-    database: Database,
+    fail_webhooks: Any,
     session: Session,
     monkeypatch: Any,
     run_one_batch: Any,
     run_jobs: Any,
     deliver: Any,
 ) -> None:
-    confirm_orders(5)
-    set_states(database, *[MessageState.FAILED] * 5)
+    fail_webhooks(5)
     monkeypatch.setattr(resends, "BATCH", 2)
     done, _ = resend_all(ravi, f"{PLAN}?state=failed")
     run_one_batch()
@@ -367,16 +375,14 @@ def test_bulk_resend_resumes_after_a_restart(
 @pytest.mark.sqlite
 def test_bulk_resend_can_be_canceled(
     ravi: Browser,
-    confirm_orders: Any,
-    database: Database,
+    fail_webhooks: Any,
     session: Session,
     monkeypatch: Any,
     run_one_batch: Any,
     run_jobs: Any,
     deliver: Any,
 ) -> None:
-    confirm_orders(3)
-    set_states(database, *[MessageState.FAILED] * 3)
+    fail_webhooks(3)
     monkeypatch.setattr(resends, "BATCH", 1)
     done, _ = resend_all(ravi, f"{PLAN}?state=failed")
     run_one_batch()
@@ -391,15 +397,14 @@ def test_bulk_resend_can_be_canceled(
 @pytest.mark.sqlite
 def test_unresponsive_partner_gets_one_webhook_at_a_time_until_it_responds(
     ravi: Browser,
-    confirm_orders: Any,
+    fail_webhooks: Any,
     database: Database,
     session: Session,
     partner: Partner,
     request_batch: Any,
     deliver: Any,
 ) -> None:
-    confirm_orders(4)
-    set_states(database, *[MessageState.FAILED] * 4)
+    fail_webhooks(4)
     with database.writing() as writing:
         writing.add(CircuitBreaker(partner_id=partner.id, opened_at=clock.now(), probe_at=clock.now()))
         writing.commit()
@@ -416,16 +421,14 @@ def test_unresponsive_partner_gets_one_webhook_at_a_time_until_it_responds(
 @pytest.mark.sqlite
 def test_waiting_bulk_resend_does_not_block_other_jobs(
     ravi: Browser,
-    confirm_orders: Any,
-    database: Database,
+    fail_webhooks: Any,
     session: Session,
     monkeypatch: Any,
     run_jobs: Any,
     deliver: Any,
     move_clock: Any,
 ) -> None:
-    confirm_orders(3)
-    set_states(database, *[MessageState.FAILED] * 3)
+    fail_webhooks(3)
     monkeypatch.setattr(resends, "REQUESTED_MAX", 1)
     done, _ = resend_all(ravi, f"{PLAN}?state=failed")
     assert run_jobs()
@@ -442,16 +445,9 @@ def test_waiting_bulk_resend_does_not_block_other_jobs(
 
 
 def test_bulk_resend_requests_no_more_than_the_limit_per_partner(
-    ravi: Browser,
-    confirm_orders: Any,
-    database: Database,
-    session: Session,
-    monkeypatch: Any,
-    request_batch: Any,
-    deliver: Any,
+    ravi: Browser, fail_webhooks: Any, session: Session, monkeypatch: Any, request_batch: Any, deliver: Any
 ) -> None:
-    confirm_orders(5)
-    set_states(database, *[MessageState.FAILED] * 5)
+    fail_webhooks(5)
     monkeypatch.setattr(resends, "REQUESTED_MAX", 2)
     resend_all(ravi, f"{PLAN}?state=failed")
 
@@ -462,11 +458,8 @@ def test_bulk_resend_requests_no_more_than_the_limit_per_partner(
 
 
 @pytest.mark.sqlite
-def test_bulk_resend_skips_paused_partners(
-    ravi: Browser, confirm_orders: Any, database: Database, pause_partner: Any
-) -> None:
-    confirm_orders(1)
-    set_states(database, MessageState.FAILED)
+def test_bulk_resend_skips_paused_partners(ravi: Browser, fail_webhooks: Any, pause_partner: Any) -> None:
+    fail_webhooks(1)
     pause_partner()
     assert "Resume it first" in ravi.get(f"{PLAN}?state=failed").visible_text
 
