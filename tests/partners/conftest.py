@@ -9,10 +9,13 @@ import pytest
 import trustme
 from sqlalchemy.orm import Session
 
+from app.db import Database
 from app.delivery.oauth import tokens
+from app.partners import keys
 from app.partners.models import Partner
 from tests.delivery import misbehaving
 from tests.delivery.misbehaving import Script
+from tests.partners.credentials import pem_of
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +62,31 @@ def row(session: Session, partner: Partner) -> Callable[[], Partner]:
         return saved
 
     return row
+
+
+@pytest.fixture
+def secrets(database: Database, partner: Partner, authority: trustme.CA) -> list[str]:
+    """One secret of each kind in the partner's row; pages must never show them."""
+    with database.writing() as session:
+        row = session.get_one(Partner, partner.id)
+        row.oauth = {
+            "token_url": "http://127.0.0.1:9/token",
+            "client_id": "po",
+            "client_secret": "client-secret-of-ours",
+            "scope": "",
+            "in_body": False,
+        }
+        row.client_certificate = pem_of(authority.issue_cert("po-confirm.example"))
+        generated = [
+            keys.add_key(session, row),
+            keys.add_inbound_secret(session, row),
+            keys.add_signing_secret(session, row),
+        ]
+        session.commit()
+        return [
+            "a-secret-of-ours",
+            "client-secret-of-ours",
+            row.client_certificate.splitlines()[-3],
+            *generated,
+            *(secret.removeprefix("whsec_") for secret in generated),
+        ]
