@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.audit.models import AuditAction, AuditEntry
 from app.db import Database
-from app.delivery import service as delivery_service
 from app.delivery.circuit_breaker import (
     FAILURES_MAX,
     PROBE_SECONDS,
@@ -414,16 +413,12 @@ def test_recovery_does_not_wait_for_a_locked_message(
 
 
 def test_manual_attempt_bypasses_the_breaker_and_does_not_affect_it(
-    confirm_orders: Any, deliver: Any, database: Database, session: Session, partner: Partner
+    confirm_orders: Any, deliver: Any, database: Database, session: Session, partner: Partner, resend: Any
 ) -> None:
     held, requested = confirm_orders(2)
     now = clock.now()
     set_breaker(database, partner, opened_at=now, failures=7, probe_at=now + timedelta(minutes=5))
-    with database.writing() as other:
-        delivery_service.resend(
-            other, message_of(other, requested), by="Ravi", reason="They say they are back"
-        )
-        other.commit()
+    resend(requested)
     assert deliver() == {"delivered": 1}
     assert message_of(session, requested).state is MessageState.DELIVERED
     assert message_of(session, held).automatic_attempts == 0

@@ -343,14 +343,12 @@ def test_oldest_due_messages_are_claimed_first(
 
 @pytest.mark.sqlite
 def test_manual_probe_does_not_reserve_the_slot(
-    confirm_orders: Any, database: Database, session: Session, partner: Partner
+    confirm_orders: Any, database: Database, session: Session, partner: Partner, resend: Any
 ) -> None:
     _, requested = confirm_orders(2)
     now = clock.now()
     set_breaker(database, partner, opened_at=now, probe_at=now)
-    with database.writing() as writing:
-        delivery_service.resend(writing, writing.get_one(Message, requested), by="Ravi", reason="asked")
-        writing.commit()
+    resend(requested)
     (claimed,) = claim_now(database).messages
     assert (claimed.id, claimed.is_probe) == (requested, False)
     assert probe_at(session, partner) == now
