@@ -20,7 +20,7 @@ from flask import Flask, Response
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app import clock
+from app import background, clock
 from app.config import Settings
 from app.db import Database, encryption
 from app.delivery import service as delivery_service
@@ -38,6 +38,7 @@ from app.orders.queries import order_for_update
 from app.orders.req_confirm import DecisionInput
 from app.partners import service as partner_service
 from app.partners.models import Partner
+from app.tasks.worker import Worker
 from tests import people, shared
 from tests.buyer import INBOUND_KEY, Buyer
 from tests.delivery.attempts import finish
@@ -438,3 +439,17 @@ def deliver_with(
 ) -> Callable[[str], None]:
     """Send the one message that is due, with this result."""
     return lambda how="ok": end_attempt(claim_one(), how)
+
+
+@pytest.fixture
+def run_jobs(app: Flask, database: Database) -> Callable[[], bool]:
+    """Run all due background jobs; returns whether there were any."""
+
+    def run_jobs() -> bool:
+        worker = Worker(database, background.handlers(app.extensions["settings"]))
+        was_busy = False
+        while worker.run_next():
+            was_busy = True
+        return was_busy
+
+    return run_jobs

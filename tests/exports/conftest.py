@@ -11,7 +11,6 @@ from flask import Flask
 from sqlalchemy import insert
 
 from app import clock
-from app.background import worker
 from app.config import Settings
 from app.db import Database, new_id
 from app.delivery.models import Message, MessageNote, MessageState, Trigger
@@ -78,20 +77,6 @@ def set_rows_at_once(app: Flask, settings: Settings) -> Callable[[int], None]:
         app.extensions["settings"] = settings.model_copy(update={"export_rows_at_once": rows})
 
     return set_rows_at_once
-
-
-@pytest.fixture
-def run_tasks(app: Flask, database: Database) -> Callable[[], bool]:
-    """Run all due tasks; returns whether there were any."""
-
-    def run_tasks() -> bool:
-        tasks = worker(database, app.extensions["settings"])
-        was_busy = False
-        while tasks.run_next():
-            was_busy = True
-        return was_busy
-
-    return run_tasks
 
 
 @pytest.fixture(autouse=True)

@@ -252,7 +252,7 @@ def test_large_export_is_a_job_that_only_its_owner_downloads(
     meera: Browser,
     set_rows_at_once: Any,
     many_messages: Any,
-    run_tasks: Any,
+    run_jobs: Any,
     session: Session,
     form: str,
     app: Flask,
@@ -267,7 +267,7 @@ def test_large_export_is_a_job_that_only_its_owner_downloads(
     assert not meera.get(f"/jobs/{job_id}").page.select("main a[href*='/exports/']"), (
         "there is nothing to fetch"
     )
-    assert run_tasks()
+    assert run_jobs()
     job = session.get(Job, job_id)
     assert job and (job.state, job.done, job.total) == (JobState.DONE, 1200, 1200)
     response = meera.get(f"/exports/files/{job_id}")
@@ -327,13 +327,13 @@ def test_expired_file_is_removed(
     meera: Browser,
     set_rows_at_once: Any,
     many_messages: Any,
-    run_tasks: Any,
+    run_jobs: Any,
     move_clock: Any,
 ) -> None:
     many_messages(5)
     set_rows_at_once(1)
     job_id = create_export(meera)
-    run_tasks()
+    run_jobs()
     settings = app.extensions["settings"]
     assert files.remove_expired(database, settings) == 0
     move_clock(hours=73)
@@ -349,14 +349,14 @@ def test_download_on_another_machine_names_the_one_with_the_file(
     meera: Browser,
     set_rows_at_once: Any,
     many_messages: Any,
-    run_tasks: Any,
+    run_jobs: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     many_messages(5)
     set_rows_at_once(1)
     job_id = create_export(meera)
     monkeypatch.setattr("socket.gethostname", lambda: "worker-7")
-    run_tasks()
+    run_jobs()
     shared = files.path_of(app.extensions["settings"], job_id, "csv")
     elsewhere = shared.rename(shared.parent.parent / "elsewhere.csv")
     monkeypatch.setattr("socket.gethostname", lambda: "web-1")
@@ -383,7 +383,7 @@ def test_canceled_export_leaves_no_file(
     meera: Browser,
     set_rows_at_once: Any,
     many_messages: Any,
-    run_tasks: Any,
+    run_jobs: Any,
     monkeypatch: pytest.MonkeyPatch,
     session: Session,
 ) -> None:
@@ -400,7 +400,7 @@ def test_canceled_export_leaves_no_file(
         return source.page(*arguments)
 
     monkeypatch.setitem(sources.SOURCES, "webhooks", replace(source, page=cancel_meanwhile))
-    run_tasks()
+    run_jobs()
     job = session.get(Job, job_id)
     assert job and job.state is JobState.CANCELED
     assert not list((app.extensions["settings"].instance / files.FOLDER).iterdir())
@@ -426,7 +426,7 @@ def test_failed_export_leaves_no_partial_file_and_is_retried(
     meera: Browser,
     set_rows_at_once: Any,
     many_messages: Any,
-    run_tasks: Any,
+    run_jobs: Any,
     move_clock: Any,
     monkeypatch: pytest.MonkeyPatch,
     session: Session,
@@ -443,11 +443,11 @@ def test_failed_export_leaves_no_partial_file_and_is_retried(
                 raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(formats, "as_jsonl", breaks)
-    run_tasks()
+    run_jobs()
     folder = app.extensions["settings"].instance / files.FOLDER
     assert not list(folder.iterdir())
     move_clock(minutes=2)
-    run_tasks()
+    run_jobs()
     session.rollback()
     job = session.get(Job, job_id)
     assert job and (job.state, job.done) == (JobState.DONE, 1200)
@@ -455,7 +455,7 @@ def test_failed_export_leaves_no_partial_file_and_is_retried(
 
 
 def test_memory_does_not_grow_with_rows(
-    meera: Browser, set_rows_at_once: Any, many_messages: Any, run_tasks: Any, app: Flask
+    meera: Browser, set_rows_at_once: Any, many_messages: Any, run_jobs: Any, app: Flask
 ) -> None:
     many_messages(1_000)
     set_rows_at_once(1)
@@ -463,7 +463,7 @@ def test_memory_does_not_grow_with_rows(
     def peak() -> int:
         create_export(meera)
         tracemalloc.start()
-        run_tasks()
+        run_jobs()
         _, highest = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return highest

@@ -441,7 +441,12 @@ def test_select_all_of_a_hostile_list_causes_no_server_error(arrive: Any, select
 
 
 def test_many_responses_are_recorded_in_the_background(
-    app: Flask, asha: Browser, arrive: Any, select_all: Any, session: Session, monkeypatch: pytest.MonkeyPatch
+    run_jobs: Any,
+    asha: Browser,
+    arrive: Any,
+    select_all: Any,
+    session: Session,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     arrive(5)
     monkeypatch.setattr(bulk_response, "AT_ONCE", 4)
@@ -449,9 +454,7 @@ def test_many_responses_are_recorded_in_the_background(
     page = send(asha, select_all())
     assert "0 of 5" in page.visible_text
     assert count_rows(session, Decision) == 0
-    tasks = worker(app.extensions["database"], app.extensions["settings"])
-    while tasks.run_next():
-        pass
+    run_jobs()
     page = asha.get(page.request.path)
     assert page.one("h1").get_text() == "5 orders confirmed"
     assert count_rows(session, Decision) == 5
@@ -466,7 +469,13 @@ def test_many_responses_are_recorded_in_the_background(
 @pytest.mark.sqlite
 @pytest.mark.usefixtures("grace")
 def test_undo_all_stops_the_background_job(
-    app: Flask, asha: Browser, arrive: Any, select_all: Any, session: Session, monkeypatch: pytest.MonkeyPatch
+    app: Flask,
+    asha: Browser,
+    arrive: Any,
+    select_all: Any,
+    session: Session,
+    monkeypatch: pytest.MonkeyPatch,
+    run_jobs: Any,
 ) -> None:
     arrive(5)
     monkeypatch.setattr(bulk_response, "AT_ONCE", 1)
@@ -476,8 +485,7 @@ def test_undo_all_stops_the_background_job(
     while count_rows(session, Decision) == 0:
         assert tasks.run_next()
     undo(asha, page)
-    while tasks.run_next():
-        pass
+    run_jobs()
     assert count_rows(session, Decision) == 2
     assert not session.scalars(select(Decision).where(~Decision.undone)).all()
     counts = session.scalars(select(BulkItem.result)).all()

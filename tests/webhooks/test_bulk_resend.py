@@ -14,8 +14,7 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import background, clock
-from app.config import Settings
+from app import clock
 from app.db import Database
 from app.delivery.models import (
     Attempt,
@@ -38,19 +37,6 @@ from app.webhooks.resend_plan import Selection, candidates
 from tests.people import Browser, fields_of
 
 PLAN = "/webhooks/resends"
-
-
-@pytest.fixture
-def run_jobs(database: Database, settings: Settings) -> Callable[[], bool]:
-    """Run all due jobs, as ``flask work`` does; returns whether there were any."""
-
-    def run_jobs() -> bool:
-        worker, was_busy = Worker(database, background.handlers(settings)), False
-        while worker.run_next():
-            was_busy = True
-        return was_busy
-
-    return run_jobs
 
 
 @pytest.fixture
