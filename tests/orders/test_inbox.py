@@ -146,6 +146,14 @@ def test_list_says_queued_until_an_attempt_has_failed(
     assert "Retrying" in words()
 
 
+@pytest.mark.sqlite
+def test_deadline_has_its_time_unless_sorted_by_receipt(asha: Browser, arrive: Any) -> None:
+    arrive(1)
+    assert "tomorrow" in asha.get("/orders").one("td.col-due").get_text()
+    received = asha.get("/orders?sort=-received_at").one("td.col-due").get_text()
+    assert "tomorrow" not in received and "received" in received
+
+
 def test_overdue_and_due_soon_depend_on_the_time(asha: Browser, arrive: Any, move_clock: Any) -> None:
     arrive(3)
     assert po_numbers(asha.get("/orders?due=soon")) == []
