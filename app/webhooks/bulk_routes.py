@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, abort, request, url_for
@@ -20,6 +21,7 @@ from app.ui.chips import Chip
 from app.ui.listing import active_filters, read_filter, url_values
 from app.webhooks import resend_job, resend_plan
 from app.webhooks.forms import ResendForm, SelectionForm
+from app.webhooks.partner_status import failing_partners
 from app.webhooks.resend_job import ResendResult
 from app.webhooks.resend_presenters import resend_job_chip
 
@@ -134,4 +136,18 @@ def _preview_page(form: ResendForm, status: int = 200) -> Response:
         chips=[] if selection.ids else active_filters(filter_form, values),
         partners=all_partners(web.db()),
         limit=resend_plan.MESSAGES_MAX,
+        down_since=_down_since(filter_form.partner.data),
+    )
+
+
+def _down_since(partner_name: str | None) -> datetime | None:
+    """Since when the partner has been failing; without a name, any partner."""
+    failing = failing_partners(web.db(), access.visible_suppliers())
+    return min(
+        (
+            status.outage.since
+            for status in failing
+            if status.outage and partner_name in (status.partner.name, None, "")
+        ),
+        default=None,
     )

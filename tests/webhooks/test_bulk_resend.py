@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from flask import Flask
@@ -441,6 +442,30 @@ def test_bulk_resend_requests_no_more_than_the_limit_per_partner(
     assert request_batch() and states(session).count("pending") == 2
     deliver()
     assert request_batch() and states(session).count("pending") == 2
+
+
+@pytest.mark.sqlite
+def test_start_of_an_outage_is_suggested_while_a_partner_is_failing(
+    ravi: Browser, confirm_orders: Any, network: Any, deliver: Any, move_clock: Any
+) -> None:
+    def suggested(query: str = "") -> str:
+        return str(ravi.get(PLAN + query).one("#tried_since")["value"])
+
+    assert suggested() == ""
+    confirm_orders(3)
+    network.behave("503")
+    deliver()
+    began = clock.now().astimezone(ZoneInfo("Asia/Kolkata"))
+    move_clock(minutes=20)
+    assert suggested() == suggested("?partner=Bharat+Connect") == f"{began:%Y-%m-%dT%H:%M}"
+    assert suggested("?partner=other") == ""
+
+
+@pytest.mark.sqlite
+def test_paused_webhook_says_when_it_is_sent(ravi: Browser, confirm_orders: Any, pause_partner: Any) -> None:
+    confirm_orders(1)
+    pause_partner()
+    assert "Sent when the partner is resumed." in ravi.get("/webhooks").visible_text
 
 
 @pytest.mark.sqlite
