@@ -159,6 +159,8 @@ def attempt_mark(outcome: str | None) -> Mark:
 
 
 def _log_text(message: Message) -> str:
+    if message.is_paused:
+        return "Sent when the partner is resumed."
     if message.state is MessageState.DELIVERED:
         return "Already received." if message.reason == Reason.ALREADY_RECEIVED else ""
     if is_scheduled(message) and not message.attempts_made:
