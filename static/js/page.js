@@ -29,6 +29,11 @@ for (const radio of document.querySelectorAll("input[name=theme]")) {
 // The account page sets the theme of all browsers, so the choice of this one ends.
 document.querySelector("form[action='/account']")?.addEventListener("submit", () => theme.clear());
 
+// "Save view" opens a form with one field.
+document.addEventListener("toggle", ({ target }) => {
+  if (target.matches(".save-view[open]")) target.querySelector("[name=name]").focus();
+}, true);
+
 // Menus close on a click elsewhere and on Escape.
 const openMenus = () => document.querySelectorAll(":is(.account, .list-menu, .export)[open]");
 

@@ -64,7 +64,7 @@ def test_outage_resent_by_support_is_reported_to_the_manager(
         "Stuck at the network"
     )
 
-    page.get_by_label("All on this page").check()
+    page.get_by_label("Select all on this page").check()
     expect(page.locator("[data-selection-count]")).to_have_text("3 selected")
     page.get_by_role("button", name="Resend selected").click()
     expect(page.locator(".lead-text")).to_contain_text("3 webhooks will be resent")
