@@ -63,6 +63,18 @@ def test_state_of_a_changed_order_is_not_cut(
     assert number and number["height"] < 30
 
 
+def test_time_of_a_response_is_not_cut(
+    page: Page, site: str, sign_in: Callable[[str], None], answered: list[int]
+) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    sign_in("asha")
+    page.goto(f"{site}/orders")
+    times = page.locator("td .due:has(.wide) time")
+    times.evaluate_all("(times) => times.forEach((time) => (time.textContent = '58 min ago'))")
+    assert times.count() == 2
+    assert not page.locator("td .due").evaluate_all(CUT)
+
+
 @pytest.mark.parametrize("path", ["/webhooks", "/inbound"])
 def test_po_number_is_not_cut_on_a_phone(
     page: Page, site: str, sign_in: Callable[[str], None], answered: list[int], path: str
