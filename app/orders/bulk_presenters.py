@@ -13,7 +13,6 @@ from app.delivery.models import CancelReason, Message, MessageState
 from app.network.text import pluralize
 from app.network.vocabulary import SupplierResponse
 from app.orders.bulk_queries import BulkCounts, BulkResult
-from app.orders.bulk_response import BulkRow
 from app.orders.decisions import ResponseBlocker
 from app.orders.models import BulkResponse, BulkSource, BulkStatus, PurchaseOrder
 from app.orders.presenters import (
@@ -73,21 +72,23 @@ def sheet_problem(error: BadSheet) -> str:
     return SHEET_PROBLEMS[error.problem].format(column=error.detail)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PlanRow:
-    """An order of a plan: what will happen to it.
+    """An order of a plan: its response if it is valid, and what will happen to it.
 
-    ``number`` is the row of a spreadsheet, else 0. ``remarks`` are its own, as entered. ``entered`` are the
-    filled-in cells of a row with errors.
+    ``number`` is the row of a spreadsheet, else 0, ``same_as`` an earlier row with the same order, and
+    ``entered`` its filled-in cells. ``remarks`` are the order's own, as entered.
     """
 
     order: PurchaseOrder | None
-    status: BulkStatus
+    status: BulkStatus = BulkStatus.READY
     notes: Sequence[str] = ()
-    number: int = 0
+    version: int | None = None
+    data: DecisionInput | None = None
     remarks: str = ""
     remarks_error: str = ""
-    data: DecisionInput | None = None
+    number: int = 0
+    same_as: int | None = None
     entered_order: str = ""
     entered: Sequence[str] = ()
 
@@ -107,26 +108,12 @@ class PlanRow:
         return not self.number and (self.status is BulkStatus.READY or bool(self.remarks_error))
 
 
-def plan_row(
-    row: BulkRow, data: DecisionInput, *, remarks: str = "", remarks_error: str = "", number: int = 0
-) -> PlanRow:
-    """The row of an order with a valid response; ``remarks_error`` is that of its own remark."""
-    note = _note(row.order, row.status, row.detail)
-    return PlanRow(
-        row.order,
-        BulkStatus.ERRORS if remarks_error else row.status,
-        [note] if note else [],
-        number=number,
-        remarks=remarks,
-        remarks_error=remarks_error,
-        data=data,
-    )
-
-
-def _note(order: PurchaseOrder, status: BulkStatus, detail: str) -> str:
+def outcome_notes(order: PurchaseOrder, status: BulkStatus, detail: str) -> list[str]:
+    """Why an order does not accept its response; empty if it does."""
     if status is BulkStatus.BLOCKED:
-        return blocker_sentence(order, ResponseBlocker(detail))
-    return _SENTENCES.get(status, "").format(detail=detail, version=order.version)
+        return [blocker_sentence(order, ResponseBlocker(detail))]
+    sentence = _SENTENCES.get(status)
+    return [sentence.format(detail=detail, version=order.version)] if sentence else []
 
 
 def response_brief(data: DecisionInput) -> list[str]:
@@ -207,9 +194,7 @@ def _result_notes(result: BulkResult) -> list[str]:
         return [message_sentence(message)]
     if item.result is BulkStatus.SAME_RESPONSE:
         return ["It already had this response."]
-    if item.result is None or item.result is BulkStatus.RECORDED:
-        return []
-    return [_note(order, item.result, item.result_detail)]
+    return outcome_notes(order, item.result, item.result_detail) if item.result else []
 
 
 def result_title(bulk: BulkResponse, counts: BulkCounts) -> str:

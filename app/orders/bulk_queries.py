@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, func, select, true
+from sqlalchemy import Select, and_, func, select, true
 from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from app.db.filters import PAGE, Scope
 from app.delivery.models import FINAL, Message
 from app.orders.models import BulkItem, BulkResponse, BulkStatus, Decision, PurchaseOrder
-from app.orders.queries import orders_by_id
+
+Plan = Sequence[tuple[BulkItem, PurchaseOrder | None]]
+"""The orders of a plan; None for one that the reader may not, or no longer, see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,38 +31,39 @@ def bulk_response(session: Session, person_id: int | None, bulk_id: str) -> Bulk
     return session.scalar(query if person_id is None else query.where(BulkResponse.person_id == person_id))
 
 
-def items_of(session: Session, bulk: BulkResponse) -> Sequence[BulkItem]:
+def plan_of(session: Session, scope: Scope, bulk: BulkResponse) -> Plan:
     """All orders of a plan."""
-    return session.scalars(
-        select(BulkItem).where(BulkItem.bulk_id == bulk.id).order_by(BulkItem.number)
-    ).all()
-
-
-def orders_of(session: Session, scope: Scope, items: Sequence[BulkItem]) -> Mapping[int, PurchaseOrder]:
-    """Those orders of a plan that the reader may see, by id."""
-    ids = [item.order_id for item in items if item.order_id is not None]
-    return {order.id: order for order in orders_by_id(session, scope, ids)}
+    return session.execute(_items(scope, bulk)).all()
 
 
 def results(
     session: Session, scope: Scope, bulk: BulkResponse, *, after: int
 ) -> tuple[Sequence[BulkResult], int | None]:
     """A page of results, and the number after which the next page begins."""
-    is_visible = true() if scope is None else PurchaseOrder.supplier_b2b_id.in_(scope)
     query = (
-        select(BulkItem, PurchaseOrder, Message)
-        .outerjoin(PurchaseOrder, and_(PurchaseOrder.id == BulkItem.order_id, is_visible))
-        .outerjoin(PurchaseOrder.partner)
+        _items(scope, bulk)
+        .add_columns(Message)
         .outerjoin(Message, and_(Message.id == BulkItem.message_id, PurchaseOrder.id.is_not(None)))
-        .options(contains_eager(PurchaseOrder.partner), joinedload(Message.partner))
-        .where(BulkItem.bulk_id == bulk.id, BulkItem.number > after)
-        .order_by(BulkItem.number)
+        .options(joinedload(Message.partner))
+        .where(BulkItem.number > after)
         .limit(PAGE + 1)
         # After an undo the same session shows the page.
         .execution_options(populate_existing=True)
     )
     rows = [BulkResult(*row) for row in session.execute(query)]
     return rows[:PAGE], rows[PAGE - 1].item.number if len(rows) > PAGE else None
+
+
+def _items(scope: Scope, bulk: BulkResponse) -> Select[BulkItem, PurchaseOrder | None]:
+    is_visible = true() if scope is None else PurchaseOrder.supplier_b2b_id.in_(scope)
+    return (
+        select(BulkItem, PurchaseOrder)
+        .outerjoin(PurchaseOrder, and_(PurchaseOrder.id == BulkItem.order_id, is_visible))
+        .outerjoin(PurchaseOrder.partner)
+        .options(contains_eager(PurchaseOrder.partner))
+        .where(BulkItem.bulk_id == bulk.id)
+        .order_by(BulkItem.number)
+    )
 
 
 @dataclass(frozen=True, slots=True)

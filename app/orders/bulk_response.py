@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from app.db import Database, new_id
 from app.db.filters import Scope
 from app.network.messages import Invalid
 from app.network.text import pluralize
+from app.network.vocabulary import DEFAULT_TAG
 from app.orders import decisions, queries
 from app.orders.models import BulkItem, BulkResponse, BulkSource, BulkStatus, Decision, PurchaseOrder
 from app.orders.req_confirm import DecisionInput, req_confirm
@@ -41,35 +42,20 @@ RESULTS_KEPT = timedelta(days=90)
 REMOVED_AT_ONCE = 100
 
 
-@dataclass(frozen=True, slots=True)
-class BulkRow:
-    """Whether one order accepts its response.
-
-    ``detail`` is the person who responded first, the blocker, or the error of the partner contract.
-    """
-
-    order: PurchaseOrder
-    status: BulkStatus
-    detail: str = ""
+Outcome = tuple[BulkStatus, str]
+"""Whether an order accepts its response, with the detail that ``BulkItem.result_detail`` describes."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedResponse:
-    """The response to one order. Without a version, it is for the current one."""
-
-    order: PurchaseOrder
-    data: DecisionInput
-    version: int | None = None
-
-
-def check(session: Session, planned: Sequence[PlannedResponse]) -> list[BulkRow]:
-    """Whether each order accepts its response; nothing is recorded."""
-    orders = [plan.order for plan in planned]
+def check(
+    session: Session, planned: Sequence[tuple[PurchaseOrder, DecisionInput, int | None]]
+) -> list[Outcome]:
+    """Whether each order accepts its response, for a version or for the current one; nothing is recorded."""
+    orders = [order for order, _, _ in planned]
     queries.load_newest_decisions(session, orders)
-    inputs = _with_device_tags(session, planned)
+    tags = _device_tags(session, orders)
     return [
-        _check(plan.order, plan.order.newest_decision, data, plan.version)
-        for plan, data in zip(planned, inputs, strict=True)
+        _check(order, order.newest_decision, _with_device_tag(data, order, tags), version)
+        for order, data, version in planned
     ]
 
 
@@ -158,30 +144,19 @@ def record(
     """Record the response for each order that accepts it, and the result for all."""
     ids = [item.order_id for item in items if item.order_id is not None]
     orders = {order.id: order for order in queries.orders_for_update(session, scope, ids)}
-    planned = {
-        item.number: PlannedResponse(orders[item.order_id], _data_of(item), item.version)
-        for item in items
-        if item.order_id in orders
-    }
-    inputs = dict(zip(planned, _with_device_tags(session, list(planned.values())), strict=True))
+    tags = _device_tags(session, orders.values())
     for item in items:
-        if item.number not in planned:
+        order = orders.get(item.order_id or 0)
+        if order is None:
             item.result = BulkStatus.NOT_FOUND
             continue
-        order, data = planned[item.number].order, inputs[item.number]
-        last = order.last_decision
-        row = _check(order, last, data, item.version)
-        item.result, item.result_detail = row.status, row.detail
-        if row.status is BulkStatus.SAME_RESPONSE and last:
+        data, last = _with_device_tag(_response_of(item), order, tags), order.last_decision
+        item.result, item.result_detail = _check(order, last, data, item.version)
+        if item.result is BulkStatus.SAME_RESPONSE and last:
             item.message_id = last.message_id
-        elif row.status is BulkStatus.READY:
+        elif item.result is BulkStatus.READY:
             decision = decisions.respond(
-                session,
-                order,
-                data,
-                version=order.version,
-                by=by,
-                undo_seconds=undo_seconds,
+                session, order, data, version=order.version, by=by, undo_seconds=undo_seconds
             )
             item.result, item.message_id = BulkStatus.RECORDED, decision.message_id
     session.flush()
@@ -248,35 +223,35 @@ def _waiting(bulk_id: str) -> Any:
     return select(BulkItem).where(BulkItem.bulk_id == bulk_id, BulkItem.result.is_(None))
 
 
-def _data_of(item: BulkItem) -> DecisionInput:
+def _response_of(item: BulkItem) -> DecisionInput:
+    """The response that ``set_response`` stored."""
     infos = tuple((name, value) for name, value in item.data["infos"])
     return DecisionInput(item.data["response"], item.data["remarks"], infos=infos)
 
 
-def _with_device_tags(session: Session, planned: Sequence[PlannedResponse]) -> list[DecisionInput]:
-    """The responses with the device tag that is set for the supplier of each order."""
-    tags: Mapping[str, tuple[str, str]] = device_tags(
-        session, list({plan.order.supplier_b2b_id for plan in planned})
-    )
-    inputs = []
-    for plan in planned:
-        default = (plan.data.device_tag_name, plan.data.device_tag_value)
-        name, value = tags.get(plan.order.supplier_b2b_id, default)
-        inputs.append(replace(plan.data, device_tag_name=name, device_tag_value=value))
-    return inputs
+def _device_tags(session: Session, orders: Iterable[PurchaseOrder]) -> Mapping[str, tuple[str, str]]:
+    return device_tags(session, list({order.supplier_b2b_id for order in orders}))
 
 
-def _check(order: PurchaseOrder, last: Decision | None, data: DecisionInput, version: int | None) -> BulkRow:
+def _with_device_tag(
+    data: DecisionInput, order: PurchaseOrder, tags: Mapping[str, tuple[str, str]]
+) -> DecisionInput:
+    """The response with the device tag that is set for the supplier of the order."""
+    name, value = tags.get(order.supplier_b2b_id, DEFAULT_TAG)
+    return replace(data, device_tag_name=name, device_tag_value=value)
+
+
+def _check(order: PurchaseOrder, last: Decision | None, data: DecisionInput, version: int | None) -> Outcome:
     try:
         if decisions.check(order, last, data, version=version or order.version):
-            return BulkRow(order, BulkStatus.SAME_RESPONSE)
+            return BulkStatus.SAME_RESPONSE, ""
         req_confirm(order, data)
     except decisions.AlreadyDecided as error:
-        return BulkRow(order, BulkStatus.OTHER_RESPONSE, error.decision.person_name)
+        return BulkStatus.OTHER_RESPONSE, error.decision.person_name
     except decisions.StaleVersion:
-        return BulkRow(order, BulkStatus.CHANGED)
+        return BulkStatus.CHANGED, ""
     except decisions.CannotRespond as error:
-        return BulkRow(order, BulkStatus.BLOCKED, error.blocker)
+        return BulkStatus.BLOCKED, error.blocker
     except Invalid as error:
-        return BulkRow(order, BulkStatus.INVALID, error.detail)
-    return BulkRow(order, BulkStatus.READY)
+        return BulkStatus.INVALID, error.detail
+    return BulkStatus.READY, ""

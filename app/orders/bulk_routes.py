@@ -22,16 +22,12 @@ from app.orders import (
     queries,
     spreadsheet,
 )
-from app.orders.bulk_forms import BulkResponseForm, SendForm, UploadForm, own_remarks
-from app.orders.bulk_page import errors_of, form_of, plan_context, plan_rows, response_form, shared_rows
+from app.orders.bulk_page import errors_of, form_of, plan_context, plan_rows, response_form
 from app.orders.bulk_presenters import PlanRow
-from app.orders.forms import (
-    CONFIRMED,
-    remarks_error,
-    selected_ids,
-)
+from app.orders.bulk_queries import Plan
+from app.orders.forms import CONFIRMED, BulkResponseForm, SendForm, UploadForm, selected_ids
 from app.orders.listing import filter_values, order_filter
-from app.orders.models import BulkItem, BulkResponse, BulkSource, BulkStatus, PurchaseOrder
+from app.orders.models import BulkItem, BulkResponse, BulkSource, BulkStatus
 from app.orders.spreadsheet import BadSheet, SheetColumn
 from app.tasks import queries as job_queries
 from app.tasks.models import Job
@@ -62,13 +58,11 @@ RESULTS[bulk_response.KIND] = _result
 @access.requires(Permission.RESPOND)
 def plan() -> Response:
     """What a response to the selected orders would do; nothing is recorded."""
-    ids = selected_ids(request.values)
-    orders = queries.orders_by_id(web.db(), access.visible_suppliers(), ids)
+    selected = _selected()
     is_filled_in = request.method == "POST" and "supplier_response" in request.form
-    form = response_form(orders, request.form if is_filled_in else None)
-    if is_filled_in and not form.validate():
-        return _selection_page(form, orders, ids, status=422)
-    return _selection_page(form, orders, ids)
+    form = response_form(selected, request.form if is_filled_in else None)
+    is_valid = not is_filled_in or form.validate()
+    return _selection_page(selected, form, status=200 if is_valid else 422)
 
 
 @blueprint.post("")
@@ -77,22 +71,17 @@ def plan() -> Response:
 @access.keeps_form
 def respond() -> AnyResponse:
     """Record one response to the selected orders, each where it is allowed."""
-    ids = selected_ids(request.values)
-    orders = queries.orders_by_id(web.db(), access.visible_suppliers(), ids)
-    form = response_form(orders, request.form)
-    remarks = {order.id: own_remarks(request.form, order.id) or "" for order in orders}
-    is_valid = form.validate() and not any(
-        text and remarks_error(text, form.supplier_response.data) for text in remarks.values()
-    )
-    if not is_valid or not orders:
-        return _selection_page(form, orders, ids, status=422)
+    selected = _selected()
+    form = response_form(selected, request.form)
+    is_valid = form.validate()
+    rows = plan_rows(selected, form)
+    if not is_valid or not rows or any(row.remarks_error for row in rows):
+        return _selection_page(selected, form, status=422)
+    items = [item for item, _ in selected]
     versions = _seen_versions()
-    items = [
-        BulkItem(number=number, order_id=order.id, version=versions.get(order.id), entered={})
-        for number, order in enumerate(orders, 1)
-    ]
-    for item, order in zip(items, orders, strict=True):
-        bulk_response.set_response(item, form.decision_input(remarks[order.id]))
+    for item in items:
+        item.version = versions.get(item.order_id or 0)
+    _store_responses(items, rows)
     bulk = bulk_response.create_plan(
         web.db(),
         BulkSource.SELECTION,
@@ -100,29 +89,47 @@ def respond() -> AnyResponse:
         items,
         response=form.supplier_response.data,
         remarks=form.supplier_remarks.data,
-        missing=len(ids) - len(orders),
+        missing=_missing(selected),
     )
     _send(bulk)
     web.db().commit()
     return web.redirect_after_post(url_for(".show", bulk_id=bulk.id))
 
 
-def _selection_page(
-    form: BulkResponseForm, orders: Sequence[PurchaseOrder], ids: list[int], *, status: int = 200
-) -> Response:
-    remarks = {order.id: own_remarks(request.form, order.id) or "" for order in orders}
-    rows = shared_rows(form, [(order, None, remarks[order.id]) for order in orders])
+def _selected() -> Plan:
+    """The selected orders with their own remarks."""
+    orders = queries.orders_by_id(web.db(), access.visible_suppliers(), selected_ids(request.values))
+    return [
+        (
+            BulkItem(number=number, order_id=order.id, entered={"remarks": _own_remarks(order.id) or ""}),
+            order,
+        )
+        for number, order in enumerate(orders, 1)
+    ]
+
+
+def _selection_page(selected: Plan, form: BulkResponseForm, *, status: int) -> Response:
     return web.page(
         "orders/bulk_response.html",
-        **plan_context(rows),
+        **plan_context(plan_rows(selected, form)),
         form=form,
         bulk=None,
         next_after=None,
         has_previous=False,
-        missing=len(ids) - len(orders),
-        versions=[f"{order.id}:{order.version}" for order in orders],
+        missing=_missing(selected),
+        versions=[f"{order.id}:{order.version}" for _, order in selected if order],
         status=status,
     )
+
+
+def _missing(selected: Plan) -> int:
+    """How many of the selected orders were not found."""
+    return len(selected_ids(request.values)) - len(selected)
+
+
+def _own_remarks(order_id: int | None) -> str | None:
+    """The remark for this order in the submitted form; None if the form has no field for it."""
+    return folded(request.form.get(f"remarks-{order_id}"))
 
 
 def _seen_versions() -> dict[int, int]:
@@ -196,7 +203,8 @@ def upload() -> AnyResponse:
         )
         for row in sheet.rows
     ]
-    visible = bulk_queries.orders_of(web.db(), access.visible_suppliers(), items)
+    ids = [item.order_id for item in items if item.order_id is not None]
+    visible = {order.id for order in queries.orders_by_id(web.db(), access.visible_suppliers(), ids)}
     for item in items:
         item.order_id = item.order_id if item.order_id in visible else None
     bulk = bulk_response.create_plan(
@@ -240,7 +248,8 @@ def show(bulk_id: str) -> Response:
         return _result_page(bulk)
     if bulk.person_id != me.id or not access.can(Permission.RESPOND):
         abort(404)
-    return _plan_page(bulk, form_of(bulk))
+    plan = _plan_of(bulk)
+    return _plan_page(bulk, plan, form_of(plan, bulk))
 
 
 @blueprint.post("/<bulk_id>")
@@ -253,25 +262,24 @@ def send(bulk_id: str) -> AnyResponse:
     url = url_for(".show", bulk_id=bulk.id)
     if bulk.sent_at:
         return web.redirect_after_post(url)
-    items = bulk_queries.items_of(web.db(), bulk)
-    orders = bulk_queries.orders_of(web.db(), access.visible_suppliers(), items)
-    is_sheet = bulk.source is BulkSource.SPREADSHEET
-    form = SendForm() if is_sheet else response_form(list(orders.values()), request.form)
+    plan = _plan_of(bulk)
+    items = [item for item, _ in plan]
+    form = form_of(plan, bulk, request.form)
     is_valid = form.validate()
     if form.csrf_token.errors:
-        return _plan_page(bulk, form, status=422)
-    if not is_sheet:
+        return _plan_page(bulk, plan, form, status=422)
+    if isinstance(form, BulkResponseForm):
         _keep_entered(bulk, items)
     if "page" in request.form:
         web.db().commit()
         after = whole_number(request.form["page"])
         return web.redirect_after_post(url_for(".show", bulk_id=bulk.id, after=after or None))
-    rows = plan_rows(items, orders, form)
+    rows = plan_rows(plan, form)
     if not is_valid or any(row.remarks_error for row in rows):
-        return _plan_page(bulk, form, status=422)
+        return _plan_page(bulk, plan, form, status=422)
     if not any(row.status is BulkStatus.READY for row in rows):
         form.form_errors.append(bulk_presenters.bulk_hint(0, len(rows)))
-        return _plan_page(bulk, form, status=409)
+        return _plan_page(bulk, plan, form, status=409)
     _store_responses(items, rows)
     _send(bulk)
     web.db().commit()
@@ -306,12 +314,10 @@ def undo(bulk_id: str) -> AnyResponse:
 def _store_responses(items: Sequence[BulkItem], rows: Sequence[PlanRow]) -> None:
     """Store what each row says now in its item; rows that cannot be sent get their result already."""
     for item, row in zip(items, rows, strict=True):
-        if row.order is None:
-            item.result = BulkStatus.NOT_FOUND
-        elif row.data is None:
-            item.result = BulkStatus.ERRORS
-        else:
+        if row.data:
             bulk_response.set_response(item, row.data)
+        else:
+            item.result, item.result_detail = row.status, str(row.same_as or "")
 
 
 def _send(bulk: BulkResponse) -> None:
@@ -330,16 +336,20 @@ def _keep_entered(bulk: BulkResponse, items: Sequence[BulkItem]) -> None:
     bulk.response = response if response in set(SupplierResponse) else bulk.response
     bulk.remarks = (folded(request.form.get("supplier_remarks", "")) or "")[:1000]
     for item in items:
-        remarks = own_remarks(request.form, item.order_id)
+        remarks = _own_remarks(item.order_id)
         if remarks is not None:
             item.entered = {"remarks": remarks[:1000]}
 
 
-def _plan_page(bulk: BulkResponse, form: BulkResponseForm | SendForm, *, status: int = 200) -> Response:
-    items = bulk_queries.items_of(web.db(), bulk)
-    orders = bulk_queries.orders_of(web.db(), access.visible_suppliers(), items)
-    rows = plan_rows(items, orders, form)
-    numbers = [item.number for item in items]
+def _plan_of(bulk: BulkResponse) -> Plan:
+    return bulk_queries.plan_of(web.db(), access.visible_suppliers(), bulk)
+
+
+def _plan_page(
+    bulk: BulkResponse, plan: Plan, form: BulkResponseForm | SendForm, *, status: int = 200
+) -> Response:
+    rows = plan_rows(plan, form)
+    numbers = [item.number for item, _ in plan]
     after = _after()
     first = next((index for index, number in enumerate(numbers) if number > after), 0)
     first_invalid = next((index for index, row in enumerate(rows) if row.remarks_error), None)

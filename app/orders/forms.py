@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flask_wtf.file import FileField
 from werkzeug.datastructures import MultiDict
 from wtforms import (
     FieldList,
@@ -48,7 +49,7 @@ from app.orders.presenters import (
     RESPONSE_VERBS,
     STATUS_LABELS,
 )
-from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE, DecisionInput
+from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE, DecisionInput, own_infos
 from app.orders.team import COMMENT_MAX
 from app.ui.fields import SESSION_ENDED, Amount, Choice, Day, Moment, Rows, Until, choices, folded, lowercase
 from app.ui.forms import FlaskForm, Form
@@ -262,6 +263,20 @@ def remarks_error(text: str, response: str | None) -> str:
     return ""
 
 
+class BulkResponseForm(BaseResponseForm):
+    """One response to several orders. The route reads the orders and their own remarks itself."""
+
+
+class UploadForm(FlaskForm):
+    """A filled-in response sheet."""
+
+    file = FileField("Filled-in file")
+
+
+class SendForm(FlaskForm):
+    """The button that sends the responses of a spreadsheet."""
+
+
 class ResponseForm(BaseResponseForm):
     """A response to one version of an order. ``lines`` are the responses to its lines."""
 
@@ -332,14 +347,9 @@ class ResponseForm(BaseResponseForm):
 
     def infos(self) -> tuple[tuple[str, str], ...]:
         """The additional infos to send: the two with their own fields first; empty rows are dropped."""
-        promised = self.promised_date.data
-        own = (
-            (OWN_NUMBER, self.supplier_order_number.data or ""),
-            (PROMISED_DATE, promised.isoformat() if promised else ""),
-        )
         rows = ((row.data["name"] or "", row.data["value"] or "") for row in self.additional_infos)
         return (
-            *((name, value) for name, value in own if value),
+            *own_infos(self.supplier_order_number.data or "", self.promised_date.data),
             *((name, value) for name, value in rows if name or value),
         )
 

@@ -366,7 +366,8 @@ class BulkItem(Base):
     entered: Mapped[dict[str, Any]] = mapped_column(default=dict)
     data: Mapped[dict[str, Any]] = mapped_column(default=dict)
     result: Mapped[BulkStatus | None] = mapped_column(enum_type(BulkStatus))
-    # The person who responded first, the blocker, or the error of the partner contract.
+    # The person who responded first, the blocker, the error of the partner contract, or the earlier row with
+    # the same order.
     result_detail: Mapped[str] = mapped_column(Text, default="")
     message_id: Mapped[str | None] = mapped_column(String(40))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 from app.network.messages import parse
 from app.network.reader import dumps
@@ -27,6 +28,12 @@ class DecisionInput:
     device_tag_value: str = DEFAULT_TAG[1]
     infos: tuple[tuple[str, str], ...] = ()
     lines: tuple[LineResponse, ...] = ()
+
+
+def own_infos(order_number: str, promised: date | None) -> tuple[tuple[str, str], ...]:
+    """The infos of the supplier's order number and the promised date, where they are set."""
+    infos = ((OWN_NUMBER, order_number), (PROMISED_DATE, promised.isoformat() if promised else ""))
+    return tuple((name, value) for name, value in infos if value)
 
 
 def req_confirm(order: PurchaseOrder, data: DecisionInput) -> bytes:

@@ -233,7 +233,8 @@ def test_same_order_twice_is_an_error(asha: Browser, order_id: int, upload: Any,
     rows = [HEADER, [order_id, 1, "", "Confirm"], [order_id, 1, "", "Reject", "No capacity"]]
     plan = upload(csv_file(rows))
     assert "Row 3, Order ID: Row 2 has the same order." in plan.visible_text
-    press(asha, plan)
+    result = asha.get(press(asha, plan).location)
+    assert "Row 3, Order ID: Row 2 has the same order." in result.visible_text
     assert count_rows(session, Decision) == 1
 
 
