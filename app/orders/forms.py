@@ -25,9 +25,7 @@ from app.network.text import has_visible, iso_day, whole_number
 from app.network.vocabulary import (
     DEFAULT_TAG,
     DEVICE_TAG_MAX,
-    FORBIDDEN_CHARACTERS,
     INFOS_MAX,
-    REMARKS_MAX,
     VERSION_MAX,
     SupplierResponse,
 )
@@ -49,7 +47,7 @@ from app.orders.presenters import (
     RESPONSE_VERBS,
     STATUS_LABELS,
 )
-from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE, DecisionInput, own_infos
+from app.orders.req_confirm import OWN_NUMBER, PROMISED_DATE, DecisionInput, own_infos, remark_error
 from app.orders.team import COMMENT_MAX
 from app.ui.fields import SESSION_ENDED, Amount, Choice, Day, Moment, Rows, Until, choices, folded, lowercase
 from app.ui.forms import FlaskForm, Form
@@ -254,13 +252,9 @@ def remarks_error(text: str, response: str | None) -> str:
     """Why the remark cannot be sent with this response; empty if it can."""
     if not text:
         return ENTER_REMARK
-    if len(text) > REMARKS_MAX:
-        return f"Enter at most {REMARKS_MAX} characters; the remark has {len(text)}."
-    if any(character in text for character in FORBIDDEN_CHARACTERS):
-        return 'Remarks cannot contain " or \\.'
     if text == CONFIRMED:
         return NO_REASON.get(response or "", "")
-    return ""
+    return remark_error(text)
 
 
 class BulkResponseForm(BaseResponseForm):

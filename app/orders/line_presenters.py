@@ -163,14 +163,9 @@ def response_summary(
     """What a response to the lines of an order amounts to; ``kind`` is the response to the whole order."""
     summary = summarize(body, responses)
     labels = ("Taxable value", "Tax", "Total")
-    amounts = (
-        (summary.ordered.net, summary.confirmed.net),
-        (summary.ordered.tax, summary.confirmed.tax),
-        (summary.ordered.total, summary.confirmed.total),
-    )
     rows = [
         (label, money(before), _money(after), _difference(before, after))
-        for label, (before, after) in zip(labels, amounts, strict=True)
+        for label, before, after in zip(labels, summary.ordered, summary.confirmed, strict=True)
         if before is not None
     ]
     return SummaryView(_sentence(summary, kind, who), rows)
@@ -236,31 +231,19 @@ def _difference(before: Decimal, after: Decimal | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class SplitRow:
-    """The fields of one delivery of a split line."""
-
-    number: int
-    prefix: str
-    quantity: str
-    delivery_date: str
-
-
-@dataclass(frozen=True, slots=True)
 class EditorRow:
-    """The fields of one line. ``prefix`` begins the names of its fields, such as ``lines-3``."""
+    """The fields of one line, as entered and as ordered.
+
+    ``prefix`` begins the names of the fields, such as ``lines-3``. ``splits`` end with blank ones.
+    """
 
     prefix: str
-    reference: str
-    number: str
-    description: str
+    line: OrderedLine
     facts: str
-    unit: str
     entered: EnteredLine
-    ordered_quantity: str
-    ordered_date: str
-    ordered_price: str
+    ordered: EnteredLine
     response: str
-    splits: Sequence[SplitRow]
+    splits: Sequence[EnteredSplit]
     amount: str
     old_amount: str
     effect: str
@@ -356,20 +339,20 @@ def _row(line: OrderedLine, entered: EnteredLine, responses: Any) -> EditorRow:
     response = responses.get(line.reference)
     before: Amounts = line_amounts(item)
     after = line_amounts(item, response) if response else before
-    prefix = f"lines-{line.index}"
+    splits = entered.filled_splits()
+    blank = min(SPLIT_ROWS, max(SPLITS_MAX - len(splits), 0))
     return EditorRow(
-        prefix=prefix,
-        reference=line.reference,
-        number=line.number,
-        description=item.product_description or "No description",
+        prefix=f"lines-{line.index}",
+        line=line,
         facts=_line_facts(line),
-        unit=item.unit or "",
         entered=entered,
-        ordered_quantity=as_text(item.quantity),
-        ordered_date=as_text(line.delivery_date),
-        ordered_price=as_text(item.unit_price),
+        ordered=EnteredLine(
+            quantity=as_text(item.quantity),
+            delivery_date=as_text(line.delivery_date),
+            unit_price=as_text(item.unit_price),
+        ),
         response=entered.response or (response.response.value if response else LineAction.AS_ORDERED.value),
-        splits=_split_rows(prefix, entered),
+        splits=[*splits, *(EnteredSplit() for _ in range(blank))],
         amount=_money(after.total) if before.total is not None or response else "",
         old_amount=money(before.total) if after.total != before.total and before.total is not None else "",
         effect=" · ".join(_effect(line, entered, response)),
@@ -410,34 +393,15 @@ def _line_facts(line: OrderedLine) -> str:
     return " · ".join(parts)
 
 
-def _split_rows(prefix: str, entered: EnteredLine) -> list[SplitRow]:
-    rows = entered.filled_splits()
-    blank = min(SPLIT_ROWS, SPLITS_MAX - len(rows)) if len(rows) < SPLITS_MAX else 0
-    return [
-        SplitRow(index + 1, f"{prefix}-split-{index}", row.quantity, row.delivery_date)
-        for index, row in enumerate([*rows, *(EnteredSplit() for _ in range(blank))])
-    ]
+def decision_lines(order: PurchaseOrder, decision: Decision) -> tuple[str, list[LineResponseView]]:
+    """A sentence about the line responses of a decision, and each of them.
 
-
-@dataclass(frozen=True, slots=True)
-class DecisionLines:
-    """The line responses of a decision, with a sentence about them."""
-
-    sentence: str
-    rows: Sequence[LineResponseView]
-
-
-def decision_lines(order: PurchaseOrder, decision: Decision) -> DecisionLines | None:
-    """The line responses of a decision; None if it has none. ``order`` is loaded with its revisions."""
-    if not decision.lines:
-        return None
+    ``order`` is loaded with its versions.
+    """
+    body = order.revision(decision.version).message.purchase_order
     responses = [from_json(line) for line in decision.lines]
-    revision = next((known for known in order.revisions if known.version == decision.version), None)
-    if revision is None:
-        return DecisionLines(lines_brief(decision.lines), line_response_views(responses))
-    body = revision.message.purchase_order
     summary = response_summary(body, responses, decision.response, decision.person_name)
-    return DecisionLines(summary.sentence, line_response_views(responses, ordered_lines(body)))
+    return summary.sentence, line_response_views(responses, ordered_lines(body))
 
 
 def init_app(app: Flask) -> None:

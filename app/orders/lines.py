@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
+from typing import NamedTuple
 
 from app.network.messages import ItemLine, PurchaseOrderBody
 from app.network.text import iso_day, one_line, read_date
-from app.network.vocabulary import FORBIDDEN_CHARACTERS, REMARKS_MAX, SupplierResponse
+from app.network.vocabulary import SupplierResponse
 from app.orders.line_responses import SPLITS_MAX, LineAction, LineResponse, Split
+from app.orders.req_confirm import remark_error
 from app.orders.totals import line_tax, order_totals, read_amount
 
 LINES_MAX = 1000
@@ -227,10 +229,8 @@ def _day(entered: EnteredLine) -> date | None:
 
 def _remarks(entered: EnteredLine) -> str:
     text = one_line(entered.remarks)
-    if len(text) > REMARKS_MAX:
-        entered.errors["remarks"] = f"Enter at most {REMARKS_MAX} characters; the reason has {len(text)}."
-    elif any(character in text for character in FORBIDDEN_CHARACTERS):
-        entered.errors["remarks"] = 'Reasons cannot contain " or \\.'
+    if error := remark_error(text, "reason"):
+        entered.errors["remarks"] = error
     return text
 
 
@@ -264,8 +264,7 @@ def _splits(ordered: OrderedLine, entered: EnteredLine, quantity: Decimal | None
 # --- Totals
 
 
-@dataclass(frozen=True, slots=True)
-class Amounts:
+class Amounts(NamedTuple):
     """Amounts in INR; None where the order has too little data to calculate one."""
 
     net: Decimal | None
@@ -291,8 +290,7 @@ class ResponseSummary:
 
 def summarize(body: PurchaseOrderBody, responses: Sequence[LineResponse]) -> ResponseSummary:
     """The totals of an order and of the response to its lines."""
-    totals = order_totals(body)
-    ordered = Amounts(totals.taxable.value, totals.tax.value, totals.total.value)
+    ordered = Amounts(*(total.value for total in order_totals(body)))
     lines = {line.reference: line.item for line in ordered_lines(body)} if responses else {}
     rejected = sum(line.response is LineAction.REJECTED for line in responses)
     confirmed = ordered
@@ -317,7 +315,7 @@ def line_amounts(item: ItemLine, response: LineResponse | None = None) -> Amount
     factor = _factor(item, response)
     if factor is None:
         return Amounts(None, None, None)
-    return Amounts(*(_scaled(value, factor) for value in (ordered.net, ordered.tax, ordered.total)))
+    return Amounts(*(_scaled(value, factor) for value in ordered))
 
 
 def _ordered_amounts(item: ItemLine) -> Amounts:
@@ -355,11 +353,7 @@ def _scaled(amount: Decimal | None, factor: tuple[Decimal, Decimal]) -> Decimal 
 
 def _with_change(order: Amounts, before: Amounts, after: Amounts) -> Amounts:
     """The amounts of an order after a change of one line."""
-    return Amounts(
-        _adjusted(order.net, before.net, after.net),
-        _adjusted(order.tax, before.tax, after.tax),
-        _adjusted(order.total, before.total, after.total),
-    )
+    return Amounts(*map(_adjusted, order, before, after))
 
 
 def _adjusted(order: Decimal | None, before: Decimal | None, after: Decimal | None) -> Decimal | None:

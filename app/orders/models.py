@@ -173,6 +173,10 @@ class PurchaseOrder(Base):
         """The order itself as its newest version has it; the order was loaded with its versions."""
         return self.revisions[0].message.purchase_order
 
+    def revision(self, version: int) -> Revision:
+        """This version of the order; the order was loaded with its versions."""
+        return next(revision for revision in self.revisions if revision.version == version)
+
     @property
     def last_decision(self) -> Decision | None:
         """The last decision, for any version; the order was loaded with its decisions."""

@@ -25,7 +25,7 @@ from app.orders import (
     team,
 )
 from app.orders.check_presenters import ChecksView, checks_view
-from app.orders.comparison import Differences, compare
+from app.orders.comparison import compare
 from app.orders.forms import CONFIRMED, CommentForm, LineFields, ResponseForm
 from app.orders.line_presenters import line_editor
 from app.orders.lines import ordered_lines
@@ -75,13 +75,13 @@ def current_checks(order: PurchaseOrder) -> ChecksView:
 def new_form(order: PurchaseOrder) -> ResponseForm:
     """A form that was not submitted: a confirmation, or the last response if it was not successful."""
     data = decisions.unsuccessful_response(order) or _default_for(order)
-    return _form(order, None, data, csrf=True)
+    return _form(order, None, data)
 
 
-def posted_form(order: PurchaseOrder, *, csrf: bool = True) -> ResponseForm:
+def posted_form(order: PurchaseOrder) -> ResponseForm:
     """The form with the submitted values, from the body of a POST or from the URL."""
     values = request.form if request.method == "POST" else request.args
-    return _form(order, values, _default_for(order), csrf=csrf)
+    return _form(order, values, _default_for(order))
 
 
 def _default_for(order: PurchaseOrder) -> DecisionInput:
@@ -90,15 +90,14 @@ def _default_for(order: PurchaseOrder) -> DecisionInput:
     return DecisionInput("ACCEPT", CONFIRMED, *tags.get(order.supplier_b2b_id, DEFAULT_TAG))
 
 
-def _form(
-    order: PurchaseOrder, values: MultiDict[str, str] | None, data: DecisionInput, *, csrf: bool
-) -> ResponseForm:
+def _form(order: PurchaseOrder, values: MultiDict[str, str] | None, data: DecisionInput) -> ResponseForm:
     return ResponseForm(
         accepts_return=order.partner.accepts_return,
         lines=LineFields(ordered_lines(order.content), may_respond=order.partner.line_responses),
         order_version=order.version,
         formdata=values,
-        meta={"csrf": csrf},
+        # The review and the preview may also be requested with GET; they record nothing.
+        meta={"csrf": values is None or request.method == "POST"},
         version=str(order.version),
         **ResponseForm.initial_data(data),
     )
@@ -131,7 +130,7 @@ def page_context(order: PurchaseOrder, form: ResponseForm, *, opens_lines: bool 
         "can_undo": can_respond and message is not None and message.is_undoable,
         "shows_form": can_respond and current is None and blocker is None,
         "blocker": presenters.blocker_sentence(order, blocker),
-        "changes": _changes_since(order, since),
+        "changes": compare(order.revision(since).message, order.revisions[0].message) if since else None,
         "changes_since": since,
         "checks": None if web.wants_fragment() else current_checks(order),
         "ended": order.status_changes[0] if order.status_changes else None,
@@ -170,8 +169,3 @@ def _compared_version(order: PurchaseOrder, form: ResponseForm, last: Decision |
         versions[1] if len(versions) > 1 and not last else None,
     ]
     return next((version for version in candidates if version in versions[1:]), None)
-
-
-def _changes_since(order: PurchaseOrder, version: int | None) -> Differences | None:
-    old = next((revision for revision in order.revisions if revision.version == version), None)
-    return compare(old.message, order.revisions[0].message) if old else None

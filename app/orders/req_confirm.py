@@ -7,7 +7,7 @@ from datetime import date
 
 from app.network.messages import parse
 from app.network.reader import dumps
-from app.network.vocabulary import DEFAULT_TAG, Kind, status_after
+from app.network.vocabulary import DEFAULT_TAG, FORBIDDEN_CHARACTERS, REMARKS_MAX, Kind, status_after
 from app.orders.line_responses import LineResponse, encode
 from app.orders.models import PurchaseOrder
 
@@ -28,6 +28,15 @@ class DecisionInput:
     device_tag_value: str = DEFAULT_TAG[1]
     infos: tuple[tuple[str, str], ...] = ()
     lines: tuple[LineResponse, ...] = ()
+
+
+def remark_error(text: str, noun: str = "remark") -> str:
+    """Why the partner would not accept a remark or reason; empty if it would."""
+    if len(text) > REMARKS_MAX:
+        return f"Enter at most {REMARKS_MAX} characters; the {noun} has {len(text)}."
+    if any(character in text for character in FORBIDDEN_CHARACTERS):
+        return f'{noun.capitalize()}s cannot contain " or \\.'
+    return ""
 
 
 def own_infos(order_number: str, promised: date | None) -> tuple[tuple[str, str], ...]:

@@ -133,7 +133,7 @@ def undo(order_id: int) -> AnyResponse:
 def review(order_id: int) -> Response:
     """A summary of the response and its message; the button on it records the response."""
     order = get_order(order_id)
-    return _review_page(order, posted_form(order, csrf=request.method == "POST"))
+    return _review_page(order, posted_form(order))
 
 
 def _review_page(order: PurchaseOrder, form: ResponseForm) -> Response:
@@ -162,7 +162,7 @@ def preview(order_id: int) -> Response:
     The fragment shows an incomplete form as a sentence, since the person is still typing.
     """
     order = get_order(order_id)
-    form = posted_form(order, csrf=request.method == "POST")
+    form = posted_form(order)
     try:
         body = _message_body(order, form)
     except NoMessage as error:
