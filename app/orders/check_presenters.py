@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from app.network.reference_codes import unit_label
 from app.network.text import pluralize
-from app.orders.checks import Check, CheckKind, GstinProblem, OtherOrder
+from app.orders.checks import Check, CheckKind, GstinProblem
 from app.orders.document_presenters import TOTAL_LABELS
 from app.orders.models import OrderCheckDismissal
 from app.orders.totals import TotalKind
@@ -32,13 +32,15 @@ class CheckView:
     """A check as a sentence: the parts before and after the link to the order that it compares with."""
 
     number: int
-    kind: str
-    reference: str
-    label: str
+    check: Check
     before: str
-    other: OtherOrder | None
     after: str
     dismissal: OrderCheckDismissal | None
+
+    @property
+    def label(self) -> str:
+        """What the check is about."""
+        return f"Line {self.check.line}" if self.check.line else "Order"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class ChecksView:
     shown: Sequence[CheckView]
     more: Sequence[CheckView]
     dismissed: Sequence[CheckView]
-    unlisted: int = 0
+    unlisted: int
 
     @property
     def is_empty(self) -> bool:
@@ -64,7 +66,7 @@ def checks_view(
 ) -> ChecksView:
     """The checks of an order as sentences."""
     views = [
-        _view(number, check, dismissals.get((check.kind.value, check.reference)), zone, now)
+        CheckView(number, check, *_sentence(check, zone, now), dismissals.get((check.kind, check.reference)))
         for number, check in enumerate(checks, 1)
     ]
     open_checks = [view for view in views if view.dismissal is None]
@@ -76,22 +78,11 @@ def checks_view(
     )
 
 
-def _view(
-    number: int, check: Check, dismissal: OrderCheckDismissal | None, zone: ZoneInfo, now: datetime
-) -> CheckView:
-    before, after = _SENTENCES[check.kind](check.params, check.reference)
+def _sentence(check: Check, zone: ZoneInfo, now: datetime) -> tuple[str, str]:
     if check.kind is CheckKind.DUPLICATE and check.other:
-        after = f": same items and quantities, received {moment(check.other.received_at, zone, now)}."
-    return CheckView(
-        number=number,
-        kind=check.kind.value,
-        reference=check.reference,
-        label=f"Line {check.line}" if check.line else "Order",
-        before=before,
-        other=check.other,
-        after=after,
-        dismissal=dismissal,
-    )
+        received = moment(check.other.received_at, zone, now)
+        return "Possible duplicate of ", f": same items and quantities, received {received}."
+    return _SENTENCES[check.kind](check.params, check.reference)
 
 
 def _price(params: Mapping[str, str], _reference: str) -> tuple[str, str]:
@@ -137,17 +128,12 @@ def _gstin(params: Mapping[str, str], reference: str) -> tuple[str, str]:
     return f"GSTIN {params['gstin']} of the {reference} is not valid: {problem}.", ""
 
 
-def _duplicate(_params: Mapping[str, str], _reference: str) -> tuple[str, str]:
-    return "Possible duplicate of ", ""
-
-
 _SENTENCES: Mapping[CheckKind, Callable[[Mapping[str, str], str], tuple[str, str]]] = {
     CheckKind.PRICE: _price,
     CheckKind.QUANTITY: _quantity,
     CheckKind.SOONER: _sooner,
     CheckKind.HSN: _changed("HSN code"),
     CheckKind.GST_RATE: _changed("GST rate", "%"),
-    CheckKind.DUPLICATE: _duplicate,
     CheckKind.TOTAL: _total,
     CheckKind.GSTIN: _gstin,
 }

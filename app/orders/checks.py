@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from statistics import median_low
@@ -60,27 +59,19 @@ class CheckKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class OtherOrder:
-    """The order that a check compares with."""
-
-    id: int
-    po_number: str
-    received_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Check:
     """One fact. ``kind`` and ``reference`` identify it within a version of the order.
 
     ``reference`` is that of the line, the name of a total, the party of a GSTIN or the id of a duplicate.
-    ``line`` is the number of the line; empty for a fact about the whole order.
+    ``line`` is the number of the line; empty for a fact about the whole order. ``other`` is what it is
+    compared with.
     """
 
     kind: CheckKind
     reference: str
     line: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
-    other: OtherOrder | None = None
+    other: PurchaseOrder | None = None
 
 
 def order_checks(session: Session, order: PurchaseOrder) -> list[Check]:
@@ -111,13 +102,13 @@ def dismiss(session: Session, order: PurchaseOrder, check: Check, *, note: str, 
 
     ``order`` is locked for update, so that two people do not dismiss it at once.
     """
-    if (check.kind.value, check.reference) in dismissals(session, order):
+    if (check.kind, check.reference) in dismissals(session, order):
         return
     session.add(
         OrderCheckDismissal(
             order_id=order.id,
             version=order.version,
-            kind=check.kind.value,
+            kind=check.kind,
             reference=check.reference,
             note=note,
             person_id=by.id,
@@ -145,7 +136,7 @@ def _audit_fields(check: Check, version: int) -> dict[str, object]:
         "reference": check.reference,
         "version": version,
         **check.params,
-        **({"compared with": check.other.po_number} if check.other else {}),
+        **({"compared with": check.other.buyer_po_number} if check.other else {}),
     }
 
 
@@ -163,10 +154,8 @@ def _item_checks(session: Session, items: Sequence[OrderItem], body: PurchaseOrd
         earlier = known[item.item_key]
         if earlier and item.line_index < len(lines):
             line = lines[item.line_index]
-            last = earlier[0][1]
-            other = OtherOrder(last.id, last.buyer_po_number, last.received_at)
             for kind, params in compare_item(item, [row for row, _ in earlier]):
-                yield Check(kind, line.reference, line.number, params, other)
+                yield Check(kind, line.reference, line.number, params, earlier[0][1])
 
 
 def compare_item(item: OrderItem, earlier: Sequence[OrderItem]) -> Iterator[tuple[CheckKind, dict[str, str]]]:
@@ -205,8 +194,7 @@ def _duplicates(session: Session, order: PurchaseOrder, items: Sequence[OrderIte
         if (other.status, other.line_count) != (Status.CREATED, order.line_count):
             continue
         if _content(items_of(session, other.id, LINES_MAX)) == _content(items):
-            known = OtherOrder(other.id, other.buyer_po_number, other.received_at)
-            yield Check(CheckKind.DUPLICATE, str(other.id), other=known)
+            yield Check(CheckKind.DUPLICATE, str(other.id), other=other)
             return
 
 

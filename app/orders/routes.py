@@ -152,7 +152,7 @@ def dismiss_check(order_id: int) -> AnyResponse:
         return _checks_page(order, form, status=422)
     entered = (form.kind.data, form.reference.data, form.version.data)
     for check in checks.order_checks(web.db(), order):
-        if (check.kind.value, check.reference, str(order.version)) == entered:
+        if (check.kind, check.reference, str(order.version)) == entered:
             note = form.note.data or ""
             checks.dismiss(web.db(), order, check, note=note, by=access.current_person())
             web.db().commit()

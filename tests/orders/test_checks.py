@@ -17,7 +17,7 @@ from app.db import Database, migrations
 from app.network.vocabulary import Status
 from app.orders import checks
 from app.orders.check_presenters import checks_view
-from app.orders.checks import Check, CheckKind, GstinProblem, OtherOrder, compare_item, gstin_problem
+from app.orders.checks import Check, CheckKind, GstinProblem, compare_item, gstin_problem
 from app.orders.models import OrderCheckDismissal, OrderItem, PurchaseOrder
 from tests.buyer import Buyer, Change
 from tests.orders.bodies import body
@@ -206,7 +206,7 @@ def test_item_check_names_its_line_and_the_last_order(monkeypatch: pytest.Monkey
     rows = [item(line_index=index, item_key=key) for index, key in enumerate(keys)]
     session: Any = None
     order = body({}, {}, {}, {"serialno": "4", "orderLineReference": ""})
-    params, other = {"now": "5", "before": "4"}, OtherOrder(7, "PO7", RECEIVED_AT)
+    params, other = {"now": "5", "before": "4"}, other_order(7)
     assert list(checks._item_checks(session, rows, order)) == [
         Check(CheckKind.PRICE, "00010", "1", params, other),
         Check(CheckKind.PRICE, "00030", "3", params, other),
@@ -244,7 +244,7 @@ def test_duplicate_is_the_newest_open_order_with_the_same_content(
             Check(
                 CheckKind.DUPLICATE,
                 str(duplicate),
-                other=OtherOrder(duplicate, f"PO{duplicate}", RECEIVED_AT),
+                other=next(order for order in others if order.id == duplicate),
             )
         ]
         if duplicate
@@ -281,8 +281,8 @@ def test_total_check_names_the_total() -> None:
     assert check.reference == "totalPOValue"
 
 
-@pytest.mark.parametrize("other", [None, OtherOrder(7, "PO7", RECEIVED_AT)])
-def test_dismissal_is_stored_and_audited(monkeypatch: pytest.MonkeyPatch, other: OtherOrder | None) -> None:
+@pytest.mark.parametrize("other", [None, other_order(7)])
+def test_dismissal_is_stored_and_audited(monkeypatch: pytest.MonkeyPatch, other: Any) -> None:
     added: list[Any] = []
     audited: list[Any] = []
     session: Any = SimpleNamespace(add=added.append, flush=lambda: added.append("flush"))
