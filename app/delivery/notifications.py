@@ -130,8 +130,8 @@ def _notify_affected(session: Session, partner_id: int, event: Event) -> None:
     notify(session, support, event, title=name, path=_item_path(partner_id))
     queued = select(Message.supplier_b2b_id).where(Message.partner_id == partner_id, Message.state.in_(LIVE))
     suppliers = session.scalars(queued.distinct()).all()
-    staff = {person.id: person for b2b_id in suppliers for person in people_of_supplier(session, b2b_id)}
-    notify(session, staff.values(), event, title=name, path=f"/webhooks?partner={quote(name)}")
+    staff = people_of_supplier(session, *suppliers)
+    notify(session, staff, event, title=name, path=f"/webhooks?partner={quote(name)}")
 
 
 def _queued(session: Session, partner_id: int) -> int:

@@ -37,12 +37,12 @@ def unread_count(session: Session, person_id: int) -> int:
     return count_rows(session, unread, most=UNREAD_MAX)
 
 
-def people_of_supplier(session: Session, supplier_b2b_id: str) -> Sequence[Person]:
-    """The active supplier staff of this supplier."""
+def people_of_supplier(session: Session, *supplier_b2b_ids: str) -> Sequence[Person]:
+    """The active supplier staff of this supplier, or of at least one of several."""
+    is_staff = Person.suppliers.any(PersonSupplier.b2b_id.in_(supplier_b2b_ids))
     return session.scalars(
         select(Person)
-        .join(PersonSupplier, PersonSupplier.person_id == Person.id)
-        .where(PersonSupplier.b2b_id == supplier_b2b_id, Person.active, Person.role == Role.SUPPLIER)
+        .where(is_staff, Person.active, Person.role == Role.SUPPLIER)
         .options(lazyload(Person.suppliers))  # no caller reads them
         .order_by(Person.id)
     ).all()

@@ -38,9 +38,8 @@ MENTION = re.compile(r"(?<![\w@.])@(\w[\w.@-]{0,79})")
 
 def assignable_people(session: Session, orders: Sequence[PurchaseOrder]) -> list[Person]:
     """The people who can respond to at least one of these orders, by name."""
-    suppliers = sorted({order.supplier_b2b_id for order in orders})
-    people = {person.id: person for b2b_id in suppliers for person in people_of_supplier(session, b2b_id)}
-    return sorted(people.values(), key=lambda person: person.display_name.casefold())
+    people = people_of_supplier(session, *{order.supplier_b2b_id for order in orders})
+    return sorted(people, key=lambda person: person.display_name.casefold())
 
 
 def assign(session: Session, orders: Sequence[PurchaseOrder], person: Person | None, *, by: Person) -> None:

@@ -15,8 +15,9 @@ from app.notifications.models import Event, Notification
 from app.orders import queries
 from app.orders.models import Comment, OpenForm, PurchaseOrder
 from app.orders.presence import remove_closed
-from app.orders.team import COMMENT_MAX, Part, split_mentions
+from app.orders.team import COMMENT_MAX, Part, assignable_people, split_mentions
 from app.orders.timeline import EventKind, activity, timeline
+from tests.bench.setup import statements
 from tests.people import BEARINGS, HTMX, TRIVENI, Browser
 from tests.queries import count_rows
 
@@ -228,6 +229,19 @@ def test_claim_of_an_order_that_a_colleague_took_conflicts(
     # A script sends no current assignee.
     del fields["current"]
     assert asha.send(action, fields).status_code == 303
+
+
+@pytest.mark.sqlite
+def test_assignable_people_of_several_suppliers_are_read_in_one_query(
+    arrive: Any, session: Session, database: Database
+) -> None:
+    arrive(12)
+    orders = session.scalars(select(PurchaseOrder)).all()
+    assert {order.supplier_b2b_id for order in orders} == {TRIVENI, BEARINGS}
+    people: list[Person] = []
+    queries = statements(database.engine, lambda: people.extend(assignable_people(session, orders)))
+    assert [person.username for person in people] == ["asha", "omar"]
+    assert len(queries) == 1
 
 
 def test_several_orders_are_assigned_at_once(arrive: Any, meera: Browser, session: Session) -> None:
