@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask
@@ -56,7 +55,11 @@ def decided_title(decision: Decision | None) -> str:
     """Who responded first."""
     if decision is None:
         return "This order already has a response."
-    return f"{decision.person_name} already {response_label(decision.response).lower()} this order."
+    return _already_responded(decision.person_name, decision.response)
+
+
+def _already_responded(name: str, response: str) -> str:
+    return f"{name} already {response_label(response).lower()} this order."
 
 
 def form_updates(order: PurchaseOrder, version: int | None, message_id: str) -> str:
@@ -64,7 +67,7 @@ def form_updates(order: PurchaseOrder, version: int | None, message_id: str) -> 
     if order.version != version:
         return f"The buyer changed this order. It is now version {order.version}."
     if order.message_id != (message_id or None) and order.delivery in DELIVERIES_IN_EFFECT:
-        return f"{order.responded_by} already {response_label(order.response).lower()} this order."
+        return _already_responded(order.responded_by, order.response)
     return blocker_sentence(order, response_blocker(order))
 
 
@@ -121,36 +124,12 @@ def _refused_field(message: Message, decision: Decision) -> str:
     return "lines" if decision.lines else field
 
 
-@dataclass(frozen=True, slots=True)
-class InfoRow:
-    """A row of custom fields in the form."""
-
-    number: int
-    name_field: str
-    name: str
-    value_field: str
-    value: str
-    errors: Sequence[str] = ()
-
-
-def info_rows(form: Any) -> list[InfoRow]:
-    """The custom fields of the form, followed by empty rows: at least 3 rows, 2 of them empty."""
-    rows = [
-        InfoRow(
-            number,
-            entry["name"].name,
-            entry["name"]._value(),
-            entry["value"].name,
-            entry["value"]._value(),
-            [*entry["name"].errors, *entry["value"].errors],
-        )
-        for number, entry in enumerate(form.additional_infos, 1)
-    ]
-    empty = sum(not row.name and not row.value for row in rows)
-    for index in range(len(rows), max(3, len(rows) + 2 - empty)):
-        rows.append(
-            InfoRow(index + 1, f"additional_infos-{index}-name", "", f"additional_infos-{index}-value", "")
-        )
+def info_rows(form: Any) -> Any:
+    """The custom fields of the form, with empty rows added: at least 3 rows, 2 of them empty."""
+    rows = form.additional_infos
+    empty = sum(not entry["name"].data and not entry["value"].data for entry in rows)
+    for _ in range(max(3 - len(rows), 2 - empty)):
+        rows.append_entry()
     return rows
 
 
