@@ -158,7 +158,8 @@ def document_view(message: ReqSend, changes: Differences | None, page: int | Non
     ``page`` is a page of lines, the nearest one if it does not exist; None shows all lines.
     """
     body = message.purchase_order
-    pages = _line_pages(page, len(body.item_lists))
+    count = len(body.item_lists)
+    pages = None if page is None or count <= LINES_SHOWN else line_pages(page, count, LINES_SHOWN)
     shown = slice(pages.first - 1, pages.last) if pages else slice(None)
     most = LINES_SHOWN if pages else None
     header = {change.path: change for change in changes.header} if changes else {}
@@ -185,13 +186,12 @@ def document_view(message: ReqSend, changes: Differences | None, page: int | Non
     )
 
 
-def _line_pages(page: int | None, total: int) -> LinePages | None:
-    if page is None or total <= LINES_SHOWN:
-        return None
-    count = -(-total // LINES_SHOWN)
+def line_pages(page: int, total: int, size: int) -> LinePages:
+    """The page with this number, or the nearest one; ``size`` is the number of lines of a page."""
+    count = max(-(-total // size), 1)
     number = min(max(page, 1), count)
-    first = (number - 1) * LINES_SHOWN + 1
-    return LinePages(number, count, first, min(first + LINES_SHOWN - 1, total), total)
+    first = (number - 1) * size + 1
+    return LinePages(number, count, first, min(first + size - 1, total), total)
 
 
 def change_brief(changes: Differences) -> str:

@@ -14,6 +14,7 @@ from app.network.reader import Unreadable, read_json
 from app.network.reference_codes import unit_label
 from app.network.text import pluralize, search_key, whole_number
 from app.network.vocabulary import SupplierResponse
+from app.orders.document_presenters import LinePages, line_pages
 from app.orders.line_responses import (
     SPLITS_MAX,
     LineAction,
@@ -256,13 +257,11 @@ class EditorRow:
 
 @dataclass(frozen=True, slots=True)
 class EditorView:
-    """The editor of the lines: the edited ones that are not on the page, then the page."""
+    """The editor of the lines: the edited ones that are not on the page, then a page of those that match."""
 
     edited: Sequence[EditorRow]
     page_rows: Sequence[EditorRow]
-    page: int
-    pages: int
-    matches: int
+    pages: LinePages
     total: int
     query: str
     is_open: bool
@@ -280,9 +279,8 @@ def line_editor(form: Any, page: str = "", query: str = "", *, opened: bool = Fa
     responses = {response.reference: response for response in lines.responses}
     key = search_key(query)
     matching = [line for line in lines.ordered if key in _search_text(line)] if key else lines.ordered
-    pages = max(1, -(-len(matching) // LINES_SHOWN))
-    page_number = min(whole_number(page) or 1, pages)
-    shown = matching[(page_number - 1) * LINES_SHOWN : page_number * LINES_SHOWN]
+    pages = line_pages(whole_number(page) or 1, len(matching), LINES_SHOWN)
+    shown = matching[pages.first - 1 : pages.last]
     on_page = {line.index for line in shown}
     edited = [
         line
@@ -300,9 +298,7 @@ def line_editor(form: Any, page: str = "", query: str = "", *, opened: bool = Fa
     return EditorView(
         edited=[row(line) for line in edited],
         page_rows=[row(line) for line in shown],
-        page=page_number,
         pages=pages,
-        matches=len(matching),
         total=len(lines.ordered),
         query=query,
         is_open=opened or is_edited or bool(lines.errors),
