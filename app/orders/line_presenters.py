@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from flask import Flask
+from wtforms import FieldList
+from wtforms.csrf.core import CSRFTokenField
 
 from app.network.messages import ItemLine
 from app.network.reader import Unreadable, read_json
@@ -306,9 +308,11 @@ def line_editor(form: Any, page: str = "", query: str = "", *, opened: bool = Fa
 
 
 def entered_fields(form: Any) -> list[tuple[str, str]]:
-    """The line fields of a valid form as names and values, for the hidden fields of the review."""
+    """All fields of a valid form as names and values, for the hidden fields of the review."""
+    own = [field for field in form if not isinstance(field, CSRFTokenField | FieldList)]
+    infos = [field for entry in form.additional_infos for field in entry]
+    fields = [(field.name, str(field.data or "")) for field in (*own, *infos)]
     indexes = {line.reference: line.index for line in form.lines.ordered}
-    fields = []
     for response in form.lines.responses:
         prefix = f"lines-{indexes[response.reference]}"
         texts = to_json(response)

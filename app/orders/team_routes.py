@@ -160,5 +160,6 @@ def _team_page(
         comment_form=comment_form or CommentForm(formdata=None),
         assign_form=assign_form,
         has_new_assignee=has_new_assignee,
+        is_saved=request.method == "POST" and status == 200,
         **team_context(order, messages_of_order(web.db(), order.id)),
     )
