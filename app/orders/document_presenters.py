@@ -29,34 +29,14 @@ _GST_PARTS = frozenset({"CGST", "SGST", "UTGST", "IGST"})
 """The parts of GST that partners join with an underscore."""
 _DERIVED_FIELDS = {"totalAmt", "assessmentAmount", "totalItemValue", "itemValueDetails"}
 """Fields of a line that follow from its quantity, price and rate."""
-_COLUMN_FIELDS = (
-    "quantity",
-    "unit",
-    "unitPrice",
-    "gstRate",
-    "totalItemValue",
-    "productDescription",
-    "assessmentAmount",
-    "totalAmt",
+_COLUMN_FIELDS = frozenset(
+    {"quantity", "unit", "unitPrice", "gstRate", "totalItemValue", "productDescription", "assessmentAmount"}
 )
 """Fields of a line whose changes are shown in their own column."""
+_SHOWN_FIELDS = _COLUMN_FIELDS | {"serialno", "hsnCode", "freeQuantity"}
+"""Fields of a line that the table shows."""
 _TERM_FIELDS = ("subject", "orderDate", "deliveryDate", *(f"poValueDetails.{kind}" for kind in TotalKind))
 """Fields of the order whose changes are shown where the field is."""
-_LINE_SHOWN = frozenset(
-    {
-        "serialno",
-        "product_description",
-        "hsn_code",
-        "quantity",
-        "free_quantity",
-        "unit",
-        "unit_price",
-        "assessment_amount",
-        "gst_rate",
-        "total_item_value",
-    }
-)
-"""Fields of a line that have their own column in the table."""
 _BRIEF_MAX = 4
 """Changed lines that are listed one by one; more are counted."""
 EMPTY: tuple[Any, ...] = (None, "", [], {})
@@ -208,12 +188,18 @@ def change_brief(changes: Differences) -> str:
 def change_counts(changes: Differences) -> str:
     """The changes as a clause that counts lines: ``2 lines changed, 1 added; delivery date, subject``."""
     counter = Counter(line.kind for line in changes.lines)
-    counts = [(counter[kind], kind) for kind in ("changed", "added", "removed") if counter[kind]]
-    lines = [
-        f"{count if index else pluralize(count, 'line')} {kind}" for index, (count, kind) in enumerate(counts)
+    lines = line_counts([(counter[kind], kind) for kind in ("changed", "added", "removed")])
+    parts = ", ".join(_changed_parts(changes).values())
+    return "; ".join(filter(None, (lines, parts))) or "no visible changes"
+
+
+def line_counts(counts: Iterable[tuple[int, str]]) -> str:
+    """How many lines are what, without those that no line is: ``2 lines changed, 1 added``."""
+    named = [(count, what) for count, what in counts if count]
+    texts = [
+        f"{count if index else pluralize(count, 'line')} {what}" for index, (count, what) in enumerate(named)
     ]
-    parts = _changed_parts(changes).values()
-    return "; ".join(filter(None, (", ".join(lines), ", ".join(parts)))) or "no visible changes"
+    return ", ".join(texts)
 
 
 def _changed_parts(changes: Differences) -> dict[str, str]:
@@ -268,7 +254,9 @@ def _line_view(line: ItemLine, position: int, change: LineDifference | None) -> 
     is_service = extras.get("isService") == "Y"
     tax_names = [_tax_label(name) for name, _ in taxes] or ([] if line.gst_rate is None else ["GST"])
     reference = line.order_line_reference or ""
-    other_changes = [item for path, item in fields.items() if path not in (*_COLUMN_FIELDS, *paths)]
+    other_changes = [
+        item for path, item in fields.items() if path not in {*_COLUMN_FIELDS, "totalAmt", *paths}
+    ]
     return LineView(
         number=line.serialno or str(position),
         reference=reference if reference != line.serialno else "",
@@ -295,7 +283,7 @@ def _line_view(line: ItemLine, position: int, change: LineDifference | None) -> 
 def _line_extras(line: ItemLine) -> dict[str, Any]:
     """The fields of a line that have no column in the table, by wire name, without empty and implied ones."""
     extras = {name: value for name, value in line.wire().items() if value not in EMPTY}
-    shown = {ItemLine.model_fields[name].alias for name in _LINE_SHOWN}
+    shown = set(_SHOWN_FIELDS)
     if extras.get("totalAmt") == extras.get("assessmentAmount"):
         shown.add("totalAmt")
     if extras.get("isService") == "N":

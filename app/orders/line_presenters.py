@@ -16,7 +16,7 @@ from app.network.reader import Unreadable, read_json
 from app.network.reference_codes import unit_label
 from app.network.text import pluralize, search_key, whole_number
 from app.network.vocabulary import SupplierResponse
-from app.orders.document_presenters import LinePages, line_pages
+from app.orders.document_presenters import TOTAL_LABELS, LinePages, line_counts, line_pages
 from app.orders.line_responses import (
     SPLITS_MAX,
     LineAction,
@@ -109,11 +109,8 @@ def lines_in_body(body: bytes) -> list[LineResponseView]:
 def lines_brief(lines: Sequence[dict[str, Any]]) -> str:
     """The responses that a decision stored, in one sentence: ``2 lines changed, 1 rejected.``"""
     rejected = sum(line.get("response") == LineAction.REJECTED for line in lines)
-    changed = len(lines) - rejected
-    parts = [f"{pluralize(changed, 'line')} changed"] if changed else []
-    if rejected:
-        parts.append(f"{rejected if changed else pluralize(rejected, 'line')} rejected")
-    return f"{', '.join(parts)}." if parts else ""
+    brief = line_counts([(len(lines) - rejected, "changed"), (rejected, "rejected")])
+    return f"{brief}." if brief else ""
 
 
 def _view(response: LineResponse, ordered: OrderedLine | None) -> LineResponseView:
@@ -165,10 +162,11 @@ def response_summary(
 ) -> SummaryView:
     """What a response to the lines of an order amounts to; ``kind`` is the response to the whole order."""
     summary = summarize(body, responses)
-    labels = ("Taxable value", "Tax", "Total")
     rows = [
         (label, money(before), _money(after), _difference(before, after))
-        for label, before, after in zip(labels, summary.ordered, summary.confirmed, strict=True)
+        for label, before, after in zip(
+            TOTAL_LABELS.values(), summary.ordered, summary.confirmed, strict=True
+        )
         if before is not None
     ]
     return SummaryView(_sentence(summary, kind, who), rows)
