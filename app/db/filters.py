@@ -36,7 +36,6 @@ class FilterContext:
     session: Session
     filters: Any
     scope: Scope = None
-    now: datetime | None = None
 
 
 Query = TypeVar("Query", bound=Select[*tuple[Any, ...]])

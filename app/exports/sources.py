@@ -16,7 +16,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import MultiDict
 
-from app import clock
 from app.accounts.permissions import Permission
 from app.audit import queries as audit_queries
 from app.audit.forms import AuditFilterForm
@@ -120,7 +119,7 @@ def _row(source: Source, row: Any, mask: Masker) -> tuple[Any, ...]:
 
 def _orders(session: Session, scope: Scope, values: Mapping[str, Any]) -> Page[PurchaseOrder]:
     filters = order_queries.OrderFilter(**values)
-    page = order_queries.order_page(session, scope, filters, clock.now(), limit=BATCH)
+    page = order_queries.order_page(session, scope, filters, limit=BATCH)
     order_queries.load_newest_decisions(session, page.rows)
     return page
 

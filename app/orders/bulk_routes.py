@@ -152,7 +152,7 @@ def select_all() -> AnyResponse:
     values = filter_values(request.form.get("list", ""))
     filters = order_filter(values)
     orders = list_navigation.open_orders(
-        web.db(), access.visible_suppliers(), filters, clock.now(), limit=bulk_response.ORDERS_MAX
+        web.db(), access.visible_suppliers(), filters, limit=bulk_response.ORDERS_MAX
     )
     if not orders:
         return web.redirect_after_post(url_for("orders.inbox", **url_values(values)))
@@ -228,7 +228,7 @@ def _upload_page(form: UploadForm, status: int = 200) -> Response:
         form=form,
         work_queue=inbox_presenters.order_queue(values),
         query=url_values(values),
-        count=list_navigation.open_count(web.db(), scope, filters, clock.now(), most=most),
+        count=list_navigation.open_count(web.db(), scope, filters, most=most),
         limit=spreadsheet.ROWS_MAX,
         status=status,
     )

@@ -6,7 +6,6 @@ The position is a sort key, not a page, so it stays valid when orders leave the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import literal, select, tuple_
@@ -31,11 +30,9 @@ class ListPosition:
     next: int | None
 
 
-def list_position(
-    session: Session, scope: Scope, filters: OrderFilter, order: PurchaseOrder, now: datetime
-) -> ListPosition:
+def list_position(session: Session, scope: Scope, filters: OrderFilter, order: PurchaseOrder) -> ListPosition:
     """Where the order is in the list."""
-    ids = matching(session, select(PurchaseOrder.id), scope, filters, now)
+    ids = matching(session, select(PurchaseOrder.id), scope, filters)
     is_listed = session.scalar(ids.where(PurchaseOrder.id == order.id)) is not None
     before = ids.where(_after_order(filters, order, backwards=True))
     return ListPosition(
@@ -47,32 +44,28 @@ def list_position(
 
 
 def next_open(
-    session: Session, scope: Scope, filters: OrderFilter, now: datetime, after: PurchaseOrder | None = None
+    session: Session, scope: Scope, filters: OrderFilter, after: PurchaseOrder | None = None
 ) -> int | None:
     """The first order of the list that needs a response, or the first after another order."""
-    ids = _open(session, scope, filters, now)
+    ids = _open(session, scope, filters)
     return _first(session, ids.where(_after_order(filters, after)) if after else ids, filters)
 
 
-def open_count(
-    session: Session, scope: Scope, filters: OrderFilter, now: datetime, *, most: int = COUNT_MAX
-) -> int:
+def open_count(session: Session, scope: Scope, filters: OrderFilter, *, most: int = COUNT_MAX) -> int:
     """How many orders of the list need a response, counted up to ``most``."""
-    return count_rows(session, _open(session, scope, filters, now), most=most)
+    return count_rows(session, _open(session, scope, filters), most=most)
 
 
-def open_orders(
-    session: Session, scope: Scope, filters: OrderFilter, now: datetime, *, limit: int
-) -> list[tuple[int, int]]:
+def open_orders(session: Session, scope: Scope, filters: OrderFilter, *, limit: int) -> list[tuple[int, int]]:
     """The ids and versions of the first orders of the list that need a response, in the order of the list."""
-    query = _open(session, scope, filters, now).add_columns(PurchaseOrder.version)
+    query = _open(session, scope, filters).add_columns(PurchaseOrder.version)
     rows = session.execute(query.order_by(*sort_keys(filters)).limit(limit))
     return [(order_id, version) for order_id, version in rows]
 
 
-def _open(session: Session, scope: Scope, filters: OrderFilter, now: datetime) -> Any:
+def _open(session: Session, scope: Scope, filters: OrderFilter) -> Any:
     ids = select(PurchaseOrder.id).where(PurchaseOrder.needs_response)
-    return matching(session, ids, scope, filters, now)
+    return matching(session, ids, scope, filters)
 
 
 def _after_order(filters: OrderFilter, order: PurchaseOrder, *, backwards: bool = False) -> Any:

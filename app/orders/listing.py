@@ -10,7 +10,6 @@ from flask import request, url_for
 from sqlalchemy import Select
 from werkzeug.datastructures import MultiDict
 
-from app import clock
 from app.accounts import access
 from app.accounts.access import Permission
 from app.db.filters import Page
@@ -91,17 +90,17 @@ def _load(list_request: ListRequest) -> ListPage:
 def _matching(list_request: ListRequest) -> int:
     """How many orders of the whole list need a response, for the button that selects all of them."""
     filters, most = order_filter(list_request.filters), bulk_response.ORDERS_MAX + 1
-    return list_navigation.open_count(web.db(), access.visible_suppliers(), filters, clock.now(), most=most)
+    return list_navigation.open_count(web.db(), access.visible_suppliers(), filters, most=most)
 
 
 def _page(list_request: ListRequest) -> Page[PurchaseOrder]:
     filters = order_filter(list_request.values)
-    return queries.order_page(web.db(), access.visible_suppliers(), filters, clock.now())
+    return queries.order_page(web.db(), access.visible_suppliers(), filters)
 
 
 def _newer_ids(list_request: ListRequest, than: str) -> Select[int]:
     filters, newest = order_filter(list_request.filters), whole_number(than) or 0
-    return queries.newer_ids(web.db(), access.visible_suppliers(), filters, clock.now(), newest)
+    return queries.newer_ids(web.db(), access.visible_suppliers(), filters, newest)
 
 
 def _suppliers() -> Choices:
@@ -162,9 +161,7 @@ def order_url(order_id: int, anchor: str | None = None) -> str:
 def next_url(responded: PurchaseOrder | None = None) -> str:
     """The page of the next order of the list that needs a response, or the end of the list."""
     query = current_list()
-    next_id = list_navigation.next_open(
-        web.db(), access.visible_suppliers(), list_filter(query), clock.now(), responded
-    )
+    next_id = list_navigation.next_open(web.db(), access.visible_suppliers(), list_filter(query), responded)
     responded_id = responded.id if responded else None
     if next_id is None:
         return url_for("orders.done", list=query, responded=responded_id)
@@ -176,9 +173,7 @@ def list_position(order: PurchaseOrder) -> list_navigation.ListPosition | None:
     query = opened_list()
     if not query or web.wants_fragment():
         return None
-    return list_navigation.list_position(
-        web.db(), access.visible_suppliers(), list_filter(query), order, clock.now()
-    )
+    return list_navigation.list_position(web.db(), access.visible_suppliers(), list_filter(query), order)
 
 
 def responded_order() -> dict[str, Any] | None:

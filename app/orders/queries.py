@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, contains_eager, joinedload, lazyload, selectinload, undefer
 from sqlalchemy.orm.attributes import set_committed_value
 
+from app import clock
 from app.accounts.models import Person, PersonSupplier
 from app.db import UtcDateTime, advisory_lock
 from app.db.filters import (
@@ -102,7 +103,7 @@ class OrderFilter:
     answer: str = where(lambda response, _: _has_response(response))
     delivery: str = where(lambda delivery, _: _has_delivery(delivery))
     partner: str = where(lambda name, _: Partner.name == name)
-    due: str = where(lambda due, context: _is_due(due, context.now))
+    due: str = where(lambda due, _: _is_due(due))
     buyer: str = where(lambda text, context: _is_party(context.session, "buyer", text))
     supplier: str = where(lambda text, context: _is_party(context.session, "supplier", text))
     amount_min: Decimal | None = where(lambda rupees, _: PurchaseOrder.total_paise >= to_paise(rupees), None)
@@ -131,7 +132,7 @@ class InvalidCursor(ValueError):
 
 
 def order_page(
-    session: Session, scope: Scope, filters: OrderFilter, now: datetime, *, limit: int = PAGE
+    session: Session, scope: Scope, filters: OrderFilter, *, limit: int = PAGE
 ) -> Page[PurchaseOrder]:
     """The matching orders, paged by keyset, so that any page is equally fast.
 
@@ -139,7 +140,7 @@ def order_page(
     """
     column = SORTS[filters.sort][0]
     query = (
-        matching(session, select(PurchaseOrder), scope, filters, now)
+        matching(session, select(PurchaseOrder), scope, filters)
         .options(
             contains_eager(PurchaseOrder.partner).load_only(*LISTED),
             _with_assignee(),
@@ -153,12 +154,12 @@ def order_page(
     return page_of(session.scalars(query).all(), limit, key=lambda row: _write_key(row, column))
 
 
-def matching(session: Session, query: Query, scope: Scope, filters: OrderFilter, now: datetime) -> Query:
+def matching(session: Session, query: Query, scope: Scope, filters: OrderFilter) -> Query:
     """The query, limited to the orders that match the filter, regardless of page and sort."""
     return (
         in_scope(query, PurchaseOrder.supplier_b2b_id, scope)
         .join(PurchaseOrder.partner)
-        .where(*conditions_of(FilterContext(session, filters, scope, now)))
+        .where(*conditions_of(FilterContext(session, filters, scope)))
     )
 
 
@@ -184,12 +185,12 @@ def newest_revision_id(session: Session) -> int:
     return session.scalar(select(func.max(Revision.id))) or 0
 
 
-def newer_ids(session: Session, scope: Scope, filters: OrderFilter, now: datetime, than: int) -> Select[int]:
+def newer_ids(session: Session, scope: Scope, filters: OrderFilter, than: int) -> Select[int]:
     """The query for the ids of the orders of the list that are new or changed since this version."""
     newer = select(PurchaseOrder.id).where(
         PurchaseOrder.id.in_(select(Revision.order_id).where(Revision.id > than))
     )
-    return matching(session, newer, scope, filters, now)
+    return matching(session, newer, scope, filters)
 
 
 def order(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None:
@@ -363,7 +364,8 @@ def _has_delivery(delivery: str) -> list[ColumnExpressionArgument[bool]]:
     return [is_in_state, Partner.paused_at.is_(None)] if delivery == Delivery.PENDING else [is_in_state]
 
 
-def _is_due(due: str, now: Any) -> list[ColumnExpressionArgument[bool]]:
+def _is_due(due: str) -> list[ColumnExpressionArgument[bool]]:
+    now = clock.now()
     if due == "overdue":
         return [PurchaseOrder.needs_response, PurchaseOrder.respond_by < now]
     return [PurchaseOrder.needs_response, PurchaseOrder.respond_by.between(now, now + SOON)]

@@ -79,7 +79,7 @@ def done() -> Response:
         "orders/done.html",
         list_query=query,
         work_queue=inbox_presenters.order_queue(filter_values(query)),
-        remaining=list_navigation.open_count(web.db(), access.visible_suppliers(), filters, clock.now()),
+        remaining=list_navigation.open_count(web.db(), access.visible_suppliers(), filters),
         responded=responded_order(),
     )
 

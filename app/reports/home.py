@@ -85,7 +85,7 @@ def home(session: Session, scope: Scope, person_id: int, now: datetime, zone: Zo
     )
     yesterday = now - timedelta(days=1)
     return Home(
-        urgent=order_page(session, scope, OrderFilter(answer="open"), now, limit=URGENT).rows,
+        urgent=order_page(session, scope, OrderFilter(answer="open"), limit=URGENT).rows,
         queues=queues,
         today=Day(
             responded=dict(week.days)[today].count,

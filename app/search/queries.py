@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TypeVar
 
 from sqlalchemy import or_, select
@@ -47,7 +46,7 @@ class SearchResults:
     entries: Sequence[AuditEntry] = ()
 
 
-def search(session: Session, scope: Scope, text: str, now: datetime, *, sees_audit: bool) -> SearchResults:
+def search(session: Session, scope: Scope, text: str, *, sees_audit: bool) -> SearchResults:
     """What matches a PO number, an id, the partner's reference, or the name of a buyer or person."""
     if not search_key(text):
         return SearchResults()
@@ -61,7 +60,7 @@ def search(session: Session, scope: Scope, text: str, now: datetime, *, sees_aud
         *(decision.order_id for decision in responses),
         *_assigned_orders(session, scope, people),
     ]
-    orders = _orders(session, scope, text, now, related)
+    orders = _orders(session, scope, text, related)
     order_ids = [order.id for order in orders]
     return SearchResults(
         orders,
@@ -78,14 +77,12 @@ def _entries(session: Session, text: str, order_ids: Sequence[int]) -> list[Audi
     return _with_more(matching, newest_of(session, AuditObject.ORDER, ids, limit=LIMIT))
 
 
-def _orders(
-    session: Session, scope: Scope, text: str, now: datetime, related: Iterable[int | None]
-) -> list[PurchaseOrder]:
+def _orders(session: Session, scope: Scope, text: str, related: Iterable[int | None]) -> list[PurchaseOrder]:
     """Orders whose text matches, newest first, then the related ones."""
     matching: Sequence[PurchaseOrder] = ()
     if len(search_key(text)) >= TEXT_MIN:  # no index finds shorter words
         filters = OrderFilter(q=text, sort="-received_at")
-        matching = order_page(session, scope, filters, now, limit=LIMIT).rows
+        matching = order_page(session, scope, filters, limit=LIMIT).rows
     is_related = or_(
         PurchaseOrder.id.in_({order_id for order_id in related if order_id is not None}),
         PurchaseOrder.buyer_po_number.in_({text, text.upper()}),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from app import clock
 from app.accounts import access
 from app.accounts.access import Permission
 from app.saved_views.service import views_of
@@ -25,13 +24,8 @@ def index() -> Response:
     form, person = SearchForm(request.args), access.current_person()
     values, notices = read_filter(form, web.zone())
     text = values.get("q", "")
-    results = search(
-        web.db(),
-        access.visible_suppliers(),
-        text,
-        clock.now(),
-        sees_audit=access.can(Permission.VIEW_AUDIT_TRAIL),
-    )
+    sees_audit = access.can(Permission.VIEW_AUDIT_TRAIL)
+    results = search(web.db(), access.visible_suppliers(), text, sees_audit=sees_audit)
     return web.page(
         "search/search.html",
         "search/_results.html",

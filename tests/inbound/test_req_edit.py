@@ -113,7 +113,7 @@ def test_edit_reopens_a_confirmed_order(
     now = order_of(session, order_id).revised_at
     assert queue_counts(session, None, now).changed == 1
     for words in ({"answer": "changed"}, {"answer": "open"}, {"q": "will ship"}):
-        assert [row.id for row in order_page(session, None, OrderFilter(**words), now).rows] == [order_id]
+        assert [row.id for row in order_page(session, None, OrderFilter(**words)).rows] == [order_id]
 
     confirm(order_id)
     deliver_with("ok")

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import clock
 from app.db import Database
 from app.network.vocabulary import Status
 from app.orders import queries
@@ -56,9 +55,7 @@ def test_pages_continue_in_a_sort_by_any_type_of_column(
     seen: list[int] = []
     after: str | None = ""
     while after is not None:
-        page = queries.order_page(
-            session, None, queries.OrderFilter(sort=name, after=after), clock.now(), limit=3
-        )
+        page = queries.order_page(session, None, queries.OrderFilter(sort=name, after=after), limit=3)
         seen += [order.id for order in page.rows]
         after = page.next_after
     assert len(seen) == len(set(seen)) == 7

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select, text, update
 from sqlalchemy.orm import Session
 
-from app import clock
 from app.db import Database
 from app.db.text_search import TextIndex, matching_ids
 from app.network.text import search_key
@@ -41,7 +40,7 @@ def scan(session: Session, words: str) -> set[int]:
 
 
 def listed(session: Session, words: str, **more: Any) -> list[int]:
-    page = order_page(session, None, OrderFilter(q=words, **more), clock.now())
+    page = order_page(session, None, OrderFilter(q=words, **more))
     return [order.id for order in page.rows]
 
 
