@@ -296,7 +296,7 @@ def summarize(body: PurchaseOrderBody, responses: Sequence[LineResponse]) -> Res
     confirmed = ordered
     for response in responses:
         if item := lines.get(response.reference):
-            confirmed = _with_change(confirmed, line_amounts(item), line_amounts(item, response))
+            confirmed = Amounts(*map(_adjusted, confirmed, line_amounts(item), line_amounts(item, response)))
     if rejected and rejected == len(body.item_lists):
         confirmed = Amounts(Decimal(0), Decimal(0), Decimal(0))
     return ResponseSummary(len(body.item_lists), len(responses) - rejected, rejected, ordered, confirmed)
@@ -351,10 +351,6 @@ def _scaled(amount: Decimal | None, factor: tuple[Decimal, Decimal]) -> Decimal 
     return (amount * new / old).quantize(_PAISA, ROUND_HALF_UP)
 
 
-def _with_change(order: Amounts, before: Amounts, after: Amounts) -> Amounts:
-    """The amounts of an order after a change of one line."""
-    return Amounts(*map(_adjusted, order, before, after))
-
-
 def _adjusted(order: Decimal | None, before: Decimal | None, after: Decimal | None) -> Decimal | None:
+    """An amount of the order after a change of one line."""
     return None if order is None or before is None or after is None else order + (after - before)
