@@ -42,12 +42,11 @@ def test_pruned_response_loses_its_content_and_keeps_its_row(
     database: Database,
     session: Session,
     order_id: int,
-    confirm: Any,
+    message_id: str,
     deliver: Any,
     move_clock: Any,
     meera: Any,
 ) -> None:
-    message_id = confirm(order_id)
     deliver()
     move_clock(days=6)
     assert prune_old(database, WEEK) == {"messages": 0, "inbound": 0, "audit": 0}

@@ -170,7 +170,7 @@ def test_cancellation_by_the_buyer_is_recorded(
     buyer: Buyer,
     database: Database,
     order_id: int,
-    confirm: Any,
+    message_id: str,
     session: Session,
     entries: Trail,
     how: str,
@@ -178,7 +178,6 @@ def test_cancellation_by_the_buyer_is_recorded(
     sending: bool,
     delivery: str,
 ) -> None:
-    message_id = confirm(order_id)
     if sending:
         claim_one()
     before = len(entries())
@@ -221,9 +220,8 @@ def assert_delivery(session: Session, order_id: int, delivery: str) -> None:
 
 @pytest.mark.sqlite
 def test_repeatedly_interrupted_webhook_is_recorded(
-    database: Database, order_id: int, confirm: Any, session: Session, entries: Trail
+    database: Database, order_id: int, message_id: str, session: Session, entries: Trail
 ) -> None:
-    message_id = confirm(order_id)
     before = len(entries())
     at = clock.now()
     for _ in range(INTERRUPTIONS_MAX):

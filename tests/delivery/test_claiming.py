@@ -258,9 +258,13 @@ def test_partner_with_the_fewest_messages_in_flight_comes_first(
 
 @pytest.mark.sqlite
 def test_claimed_message_has_all_settings_of_its_partner(
-    order_id: int, confirm: Any, database: Database, session: Session, partner: Partner, change_partner: Any
+    order_id: int,
+    message_id: str,
+    database: Database,
+    session: Session,
+    partner: Partner,
+    change_partner: Any,
 ) -> None:
-    message_id = confirm(order_id)
     now = clock.now()
     change_partner(
         retry_schedule=[1, 2],

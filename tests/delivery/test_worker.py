@@ -447,9 +447,8 @@ def test_delivery_reported_without_a_lease_is_not_sent_again(
 
 
 def test_canceled_resend_of_a_delivered_message_stays_delivered(
-    order_id: int, confirm: Any, deliver: Any, database: Database, session: Session, resend: Any
+    order_id: int, message_id: str, deliver: Any, database: Database, session: Session, resend: Any
 ) -> None:
-    message_id = confirm(order_id)
     deliver()
     resend(message_id, include_delivered=True)
     assert message_of(session, message_id).state is MessageState.PENDING

@@ -128,8 +128,7 @@ def test_summary_has_no_active_content_or_secrets(
     assert all(not name.startswith(("/", "..")) and "\\" not in name for name in pack)
 
 
-def test_pruned_body_is_reported(meera: Browser, database: Database, order_id: int, confirm: Any) -> None:
-    message_id = confirm(order_id)
+def test_pruned_body_is_reported(meera: Browser, database: Database, order_id: int, message_id: str) -> None:
     with database.writing() as session:
         message = session.get_one(Message, message_id)
         message.body = b""

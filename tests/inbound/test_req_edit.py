@@ -122,9 +122,8 @@ def test_edit_reopens_a_confirmed_order(
 
 
 def test_edit_cancels_a_queued_response(
-    buyer: Buyer, order_id: int, confirm: Any, session: Session, deliver: Any
+    buyer: Buyer, order_id: int, message_id: str, session: Session, deliver: Any
 ) -> None:
-    message_id = confirm(order_id)
     buyer.edit()
     message = message_of(session, message_id)
     assert (message.state, message.note_code) == (MessageState.CANCELED, MessageNote.CANCELED)
@@ -135,9 +134,8 @@ def test_edit_cancels_a_queued_response(
 
 
 def test_canceled_response_after_unclear_attempt_may_have_been_received(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, message_id: str, deliver_with: Any, session: Session
 ) -> None:
-    message_id = confirm(order_id)
     deliver_with("timeout")
     buyer.edit()
     assert message_of(session, message_id).note_params["maybe_received"]
@@ -151,13 +149,13 @@ def test_response_in_progress_during_edit_counts_only_if_delivered(
     buyer: Buyer,
     order_id: int,
     confirm: Any,
+    message_id: str,
     claim_one: Any,
     end_attempt: Any,
     session: Session,
     how: str,
     state: str,
 ) -> None:
-    message_id = confirm(order_id)
     sending = claim_one()
     buyer.edit()
     message = message_of(session, message_id)
@@ -233,9 +231,8 @@ def test_response_to_an_old_version_is_refused(
 
 
 def test_refused_response_to_an_old_version_cannot_be_resent(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, message_id: str, deliver_with: Any, session: Session
 ) -> None:
-    message_id = confirm(order_id)
     deliver_with("refuse")
     message = message_of(session, message_id)
     assert resend_blocker(session, message) is None

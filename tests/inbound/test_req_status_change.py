@@ -33,9 +33,8 @@ def test_canceled_order_keeps_remarks_and_takes_no_response(
 
 
 def test_cancellation_cancels_a_queued_response(
-    buyer: Buyer, order_id: int, confirm: Any, deliver: Any, session: Session
+    buyer: Buyer, order_id: int, message_id: str, deliver: Any, session: Session
 ) -> None:
-    message_id = confirm(order_id)
     assert buyer.change_status().status_code == 200
     message = message_of(session, message_id)
     assert (message.state, message.note_code) == (MessageState.CANCELED, MessageNote.CANCELED)
@@ -49,14 +48,13 @@ def test_cancellation_cancels_a_queued_response(
 def test_delivery_after_cancellation_keeps_the_order_canceled(
     buyer: Buyer,
     order_id: int,
-    confirm: Any,
+    message_id: str,
     claim_one: Any,
     end_attempt: Any,
     session: Session,
     how: str,
     delivery: str,
 ) -> None:
-    message_id = confirm(order_id)
     sending = claim_one()
     assert buyer.change_status().status_code == 200
     assert message_of(session, message_id).cancel_requested is CancelReason.ORDER_CANCELED

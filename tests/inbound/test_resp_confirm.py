@@ -22,9 +22,8 @@ from tests.people import Browser
 
 
 def test_late_success_confirms_a_delivery(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, message_id: str, deliver_with: Any, session: Session
 ) -> None:
-    message_id = confirm(order_id)
     deliver_with("ok")
     before = message_of(session, message_id)
     assert before.result_from is ResultFrom.RESPONSE
@@ -39,9 +38,8 @@ def test_late_success_confirms_a_delivery(
 
 
 def test_late_failure_reopens_the_order(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Any, message_id: str, deliver_with: Any, session: Session
 ) -> None:
-    message_id = confirm(order_id)
     deliver_with("ok")
     req_msg_id = message_of(session, message_id).req_msg_id
     assert buyer.send_result(result="FAILURE", req_msg_id=req_msg_id).status_code == 200
@@ -117,14 +115,13 @@ def test_result_of_unknown_order_is_unmatched(buyer: Buyer, session: Session) ->
 def test_result_before_the_attempt_is_recorded_wins(
     buyer: Buyer,
     order_id: int,
-    confirm: Any,
+    message_id: str,
     claim_one: Any,
     end_attempt: Any,
     session: Session,
     result: str,
     how: str,
 ) -> None:
-    message_id = confirm(order_id)
     sending = claim_one()
     assert buyer.send_result(result=result, req_msg_id=f"REQ-{message_id}").status_code == 200
     status, delivery = ("ACCEPTED", "delivered") if result == "SUCCESS" else ("CREATED", "refused")
@@ -138,9 +135,8 @@ def test_result_before_the_attempt_is_recorded_wins(
 
 
 def test_result_during_an_attempt_blocks_a_second_attempt(
-    buyer: Buyer, order_id: int, confirm: Any, claim_one: Any, end_attempt: Any, resend: Any, session: Session
+    buyer: Buyer, message_id: str, claim_one: Any, end_attempt: Any, resend: Any, session: Session
 ) -> None:
-    message_id = confirm(order_id)
     sending = claim_one()
     assert buyer.send_result(req_msg_id=f"REQ-{message_id}").status_code == 200
     assert message_of(session, message_id).state is MessageState.DELIVERED
@@ -184,14 +180,13 @@ def test_new_response_waits_for_the_attempt_in_progress(
 def test_late_success_ends_a_failed_delivery(
     buyer: Buyer,
     order_id: int,
-    confirm: Any,
+    message_id: str,
     deliver_with: Any,
     deliver: Any,
     session: Session,
     move_clock: Any,
     how: str,
 ) -> None:
-    message_id = confirm(order_id)
     deliver_with(how)
     assert buyer.send_result().status_code == 200
     message = message_of(session, message_id)
@@ -244,9 +239,14 @@ def test_late_failure_after_end_keeps_the_order_ended(
 @pytest.mark.sqlite
 @pytest.mark.parametrize(("result", "delivery"), [("SUCCESS", "delivered"), ("FAILURE", "cancelled")])
 def test_result_of_a_canceled_response_after_an_attempt(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session, result: str, delivery: str
+    buyer: Buyer,
+    order_id: int,
+    message_id: str,
+    deliver_with: Any,
+    session: Session,
+    result: str,
+    delivery: str,
 ) -> None:
-    message_id = confirm(order_id)
     deliver_with("timeout")
     buyer.edit()
     assert order_state(session, order_id) == ("CREATED", 2, "changed", "cancelled")
@@ -267,9 +267,8 @@ def test_result_during_cancellation(
 
 
 def test_repeated_result_is_applied_once_and_opposite_is_a_conflict(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, message_id: str, deliver_with: Any, session: Session
 ) -> None:
-    message_id = confirm(order_id)
     deliver_with("ok")
     ours = f"REQ-{message_id}"
     first = buyer.send_result(req_msg_id=ours)
@@ -282,9 +281,8 @@ def test_repeated_result_is_applied_once_and_opposite_is_a_conflict(
 
 
 def test_opposite_result_in_another_message_is_a_conflict(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, message_id: str, deliver_with: Any, session: Session
 ) -> None:
-    message_id = confirm(order_id)
     deliver_with("ok")
     first = buyer.send_result(result="FAILURE", req_msg_id=f"REQ-{message_id}")
     opposite = buyer.send_result(req_msg_id="another")
@@ -295,9 +293,8 @@ def test_opposite_result_in_another_message_is_a_conflict(
 
 
 def test_unclear_result_is_rejected_and_does_not_block(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, message_id: str, deliver_with: Any, session: Session
 ) -> None:
-    message_id = confirm(order_id)
     deliver_with("ok")
     ours = f"REQ-{message_id}"
     assert refusal(buyer.send_result(result="PENDING", req_msg_id=ours)) == (

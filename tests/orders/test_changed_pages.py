@@ -193,9 +193,8 @@ def test_activity_lists_all_events_newest_first(
 
 
 def test_late_refusal_names_its_incoming_message(
-    buyer: Buyer, order_id: int, asha: Browser, confirm: Any, deliver_with: Any
+    buyer: Buyer, order_id: int, asha: Browser, message_id: str, deliver_with: Any
 ) -> None:
-    message_id = confirm(order_id)
     deliver_with("ok")
     late = buyer.send_result(result="FAILURE", req_msg_id=f"REQ-{message_id}")
     where = f"/inbound/{resp(late)['reqMsgId']}"
