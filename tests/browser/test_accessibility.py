@@ -14,8 +14,9 @@ from app.delivery.models import Message, MessageState
 from tests.browser.axe import assert_accessible as check
 from tests.browser.keys import press
 from tests.buyer import Buyer, resp
-from tests.delivery.queries import all_messages, wait_until
+from tests.delivery.queries import all_messages
 from tests.people import Browser
+from tests.waiting import wait_until
 
 PARTNER_PAGES = ("edit", "keys", "test", "check", "sheet")
 

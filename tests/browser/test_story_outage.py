@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 
 from app.delivery.models import MessageState
 from tests.browser.keys import press
-from tests.delivery.queries import all_messages, wait_until
+from tests.delivery.queries import all_messages
 from tests.tasks.conftest import mail_server, send, settings
+from tests.waiting import wait_until
 
 __all__ = ["mail_server", "send", "settings"]
 

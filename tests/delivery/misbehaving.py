@@ -7,12 +7,13 @@ import socket
 import ssl
 import struct
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
 import trustme
+
+from tests.waiting import wait_until
 
 OK = b'{"response_code":0}'
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -176,16 +177,9 @@ class FakePartner:
         """Return the URL where it listens."""
         return f"{'https' if self._tls else 'http'}://{host}:{self.port}{path}"
 
-    def wait_for(self, condition: Callable[[], bool], seconds: float = 5) -> None:
-        """Wait for the condition. Errors: AssertionError if it is not true within the time."""
-        until = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < until, "timed out"
-            time.sleep(0.005)
-
     def wait_until_done(self) -> None:
         """Wait until every connection's script has ended or does nothing any more."""
-        self.wait_for(lambda: 0 < self.connections == len(self.done))
+        wait_until(lambda: 0 < self.connections == len(self.done))
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):

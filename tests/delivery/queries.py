@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload
@@ -25,11 +24,3 @@ def all_messages(session: Session) -> Sequence[Message]:
         .order_by(Message.id)
         .execution_options(populate_existing=True)
     ).all()
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for the condition. Errors: AssertionError if it is not true within the time."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "the condition was not met"
-        time.sleep(0.02)

@@ -44,9 +44,10 @@ from app.partners.models import Partner
 from tests.bench.setup import add_orders, confirm_all
 from tests.chaos.run import start
 from tests.delivery import misbehaving
-from tests.delivery.queries import all_messages, message_of, wait_until
+from tests.delivery.queries import all_messages, message_of
 from tests.delivery.workers import running_worker
 from tests.people import Browser
+from tests.waiting import wait_until
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 FOUR = Limits(concurrency=4)

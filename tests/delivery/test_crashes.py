@@ -15,7 +15,8 @@ from app.partners.models import Partner
 from tests.bench.setup import add_orders, confirm_all
 from tests.chaos import child
 from tests.chaos.run import Counts, Plan, count, partner_that_records, run_chaos, start
-from tests.delivery.queries import all_messages, wait_until
+from tests.delivery.queries import all_messages
+from tests.waiting import wait_until
 
 SENDERS = 4
 

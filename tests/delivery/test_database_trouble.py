@@ -26,10 +26,11 @@ from app.orders.models import Decision
 from app.partners.models import Partner
 from tests.bench.setup import add_orders, confirm_all, fresh_app, populate
 from tests.chaos.run import Counts, count, partner_that_records, start
-from tests.delivery.queries import all_messages, wait_until
+from tests.delivery.queries import all_messages
 from tests.delivery.workers import running_worker
 from tests.people import Browser, ParsedResponse, sign_in
 from tests.postgresql import Server
+from tests.waiting import wait_until
 
 
 def everything_is_delivered(session: Session) -> Callable[[], bool]:

@@ -37,6 +37,7 @@ from tests.delivery.posting import (
     send_once,
     target_of,
 )
+from tests.waiting import wait_until
 
 
 def drips_headers(connection: Connection) -> None:
@@ -141,7 +142,7 @@ def test_stalled_partner_delays_no_other_sender() -> None:
     with FakePartner(never_responds) as stuck, FakePartner(behaves) as healthy:
         held = threading.Thread(target=lambda: send_once(target_of(stuck, 3.0)))
         held.start()
-        stuck.wait_for(lambda: bool(stuck.received))
+        wait_until(lambda: bool(stuck.received))
         with Sender() as sender:
             for _ in range(20):
                 assert_complete(send(sender, target_of(healthy)))

@@ -44,6 +44,7 @@ from tests.delivery.posting import (
     send_once,
     target_of,
 )
+from tests.waiting import wait_until
 
 
 def test_post_arrives_unchanged_and_response_is_complete(sender: Sender) -> None:
@@ -355,4 +356,4 @@ def test_no_descriptor_is_left_open(tls: ssl.SSLContext, strict_tls: ssl.SSLCont
                 target = replace(target_of(partner, 0.3), ca_bundle=bundle if context else "")
                 for _ in range(3):
                     sender.post(target, BODY, IDS)
-            partner.wait_for(lambda: descriptors() <= before)
+            wait_until(lambda: descriptors() <= before)

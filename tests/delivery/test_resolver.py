@@ -32,6 +32,7 @@ from tests.delivery.posting import (
     send_once,
     target_of,
 )
+from tests.waiting import wait_until
 
 
 def test_connection_uses_the_checked_address(sender: Sender, transport: Transport, names: NameServer) -> None:
@@ -220,7 +221,7 @@ def test_slow_lookup_is_abandoned_and_not_repeated(names: NameServer) -> None:
         assert_late(result, sent=False)
         assert detail_sentence(result.detail) == "The DNS lookup of slow.example did not finish within 0.5 s."
     assert names.queries == ["slow.example"]
-    partner.wait_for(lambda: not any(thread.name == "post-lookup" for thread in threading.enumerate()))
+    wait_until(lambda: not any(thread.name == "post-lookup" for thread in threading.enumerate()))
 
 
 def test_lookups_at_the_same_time_are_limited(names: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,8 +25,9 @@ from app.partners.models import Partner
 from tests.bench.setup import add_orders, confirm_all
 from tests.chaos.run import start
 from tests.delivery import misbehaving
-from tests.delivery.queries import all_messages, message_of, wait_until
+from tests.delivery.queries import all_messages, message_of
 from tests.delivery.workers import running_worker
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_sigterm_finishes_attempts_in_flight_and_claims_nothing(
         cwd=ROOT,
         env={**os.environ, "PO_INSTANCE": str(settings.instance), "PO_DATABASE_URL": settings.database_url},
     )
-    slow_partner.wait_for(lambda: len(slow_partner.received) == 2, 60)
+    wait_until(lambda: len(slow_partner.received) == 2, 60)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
     states = [message.state for message in all_messages(session)]
@@ -85,7 +86,7 @@ def test_suspended_worker_loses_its_lease_and_still_records_its_attempt(
     (order_id,) = add_orders(app, partner.id, 1)
     confirm_all(app, 1, [order_id])
     suspended = start(database.url, {"senders": 1, "lease_margin": 0.5}, None)
-    slow_partner.wait_for(lambda: len(slow_partner.received) == 1, 30)
+    wait_until(lambda: len(slow_partner.received) == 1, 30)
     assert suspended.pid
     os.kill(suspended.pid, signal.SIGSTOP)
     try:

@@ -25,8 +25,8 @@ from app.orders.models import Delivery, PurchaseOrder, ResponseState
 from app.partners.models import Partner, PauseCode
 from tests.buyer import message_of, order_of
 from tests.delivery.misbehaving import Connection, FakePartner, response
-from tests.delivery.queries import wait_until
 from tests.delivery.workers import running_worker
+from tests.waiting import wait_until
 
 
 def test_confirmation_reaches_the_partner_byte_for_byte(

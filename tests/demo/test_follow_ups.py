@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +21,7 @@ from app.network.replies import build_reply
 from app.network.vocabulary import ErrorCode, Kind, Status
 from tests.demo.client import confirm, confirmation, received, resp, set_mode
 from tests.serving import served
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.sqlite
 
@@ -401,10 +401,7 @@ def test_traffic_is_off_until_started_and_can_be_stopped(
 ) -> None:
     assert client.get("/busy.json").get_json()["on"] is False
     assert client.post("/busy", json={"on": True, "seconds": 1}).get_json()["on"] is True
-    until = time.monotonic() + 30
-    while len(product.received) < 2:
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_until(lambda: len(product.received) >= 2)
     assert client.post("/busy", json={"on": False}).get_json()["on"] is False
     assert client.get("/busy.json").get_json()["sent"] == len(product.received)
     assert not simulator.extensions["traffic"].on, "its thread has ended"

@@ -21,6 +21,7 @@ from app.network.replies import build_reply, read_reply
 from app.network.vocabulary import Kind
 from tests.demo.client import PATH, confirm, confirmation, received, resp, set_mode
 from tests.serving import served
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.sqlite
 
@@ -438,8 +439,7 @@ def test_slow_reply_does_not_delay_others(simulator_url: str) -> None:
     slow = threading.Thread(target=post, args=(simulator_url, confirmation()))
     started = time.monotonic()
     slow.start()
-    while requests.get(f"{simulator_url}/behaviour.json", timeout=10).json()["mode"] == "slow":
-        time.sleep(0.01)
+    wait_until(lambda: requests.get(f"{simulator_url}/behaviour.json", timeout=10).json()["mode"] == "ok")
     assert post(simulator_url, confirmation(object_id="POR2"), "msg_2").status_code == 200
     assert slow.is_alive()
     slow.join()

@@ -17,6 +17,7 @@ import pytest
 import requests
 
 from app.config import ROOT
+from tests.waiting import wait_until
 
 
 def free_ports(count: int) -> list[int]:
@@ -111,10 +112,7 @@ def test_demo_starts_with_example_data_and_no_traffic_and_stops_at_ctrl_c(demo: 
         "supplier_remarks": "Confirmed",
     }
     assert asha.post(url, data=fields, timeout=10).ok
-    until = time.monotonic() + 30
-    while requests.get(f"{demo.partner_url}/received.json", timeout=10).json()["count"] == 0:
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    wait_until(lambda: requests.get(f"{demo.partner_url}/received.json", timeout=10).json()["count"])
     page = asha.get(f"{demo.url}/orders/{order_id[1]}", timeout=10).text
     assert "Assigned to" in asha.get(f"{demo.url}/orders", timeout=10).text
     link = re.search(rf'href="({demo.partner_url}/received/msg_\w+)"', page)
@@ -149,10 +147,7 @@ def test_demo_with_traffic_sends_and_stops_with_the_demo(instance: Path) -> None
         demo.wait_until_up()
         assert requests.get(f"{demo.partner_url}/busy.json", timeout=10).json()["on"] is True
         requests.post(f"{demo.partner_url}/busy", json={"on": True, "seconds": 1}, timeout=10)
-        until = time.monotonic() + 30
-        while requests.get(f"{demo.partner_url}/busy.json", timeout=10).json()["sent"] == 0:
-            assert time.monotonic() < until
-            time.sleep(0.1)
+        wait_until(lambda: requests.get(f"{demo.partner_url}/busy.json", timeout=10).json()["sent"])
     finally:
         assert demo.stop() == 0
     assert "Traceback" not in demo.log.read_text()

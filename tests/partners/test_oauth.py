@@ -23,6 +23,7 @@ from app.delivery.presenters import detail_sentence
 from app.partners.masking import MASK
 from tests.delivery.misbehaving import behaves, response
 from tests.partners.credentials import gives_tokens, token
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.sqlite
 
@@ -251,7 +252,7 @@ def test_forked_child_fetches_its_own_token(serve: Callable[..., Any]) -> None:
     grant = grant_at(endpoint.url())
     fetching = threading.Thread(target=fetch_token, args=(tokens, grant), daemon=True)
     fetching.start()
-    endpoint.wait_for(lambda: len(endpoint.received) == 1)
+    wait_until(lambda: len(endpoint.received) == 1)
     child = os.fork()
     if child == 0:
         signal.alarm(20)  # ends the child in any case
