@@ -32,6 +32,12 @@ LINKED_PAGES = {
     AuditObject.ORDER: "order",
 }
 ITEM_KINDS = {**LINKED_PAGES, AuditObject.MESSAGE: "response"}
+CONFIRMATIONS = {
+    "assigned": "Assigned.",
+    "unassigned": "Unassigned.",
+    "resolved": "Resolved.",
+    "reopened": "Reopened.",
+}
 BLOCKERS = {
     Blocker.NO_LONGER_NEEDED: "This item no longer needs attention.",
     Blocker.IS_PARTNER: (

@@ -14,7 +14,7 @@ from app.accounts.permissions import ROLE_PERMISSIONS
 from app.attention import queries, service
 from app.attention.forms import ASSIGNEES, AssignForm, AttentionForm, ReasonForm
 from app.attention.items import Item, find_item
-from app.attention.presenters import BLOCKERS
+from app.attention.presenters import BLOCKERS, CONFIRMATIONS
 from app.notifications.queries import people_of_supplier, people_with_roles
 from app.ui import web
 from app.ui.listing import read_filter
@@ -68,7 +68,8 @@ def assign(key: str) -> AnyResponse:
     if not form.validate() or (form.person.data is not None and form.person.data not in people):
         return _item_page(item, ReasonForm(formdata=None), 422, "Choose a user from the list.")
     person = people[form.person.data] if form.person.data is not None else None
-    return _run(item, lambda by: service.assign(web.db(), item, person, by=by))
+    done = "assigned" if person else "unassigned"
+    return _run(item, lambda by: service.assign(web.db(), item, person, by=by), done)
 
 
 @blueprint.post("/<key>/close")
@@ -79,7 +80,8 @@ def resolve(key: str) -> AnyResponse:
     item, form = _find_or_404(key, lock=True), ReasonForm()
     if not form.validate():
         return _item_page(item, form, 422)
-    return _run(item, lambda by: service.resolve(web.db(), item, by=by, reason=form.reason.data or ""))
+    reason = form.reason.data or ""
+    return _run(item, lambda by: service.resolve(web.db(), item, by=by, reason=reason), "resolved")
 
 
 @blueprint.post("/<key>/reopen")
@@ -89,16 +91,17 @@ def reopen(key: str) -> AnyResponse:
     item, form = _find_or_404(key, lock=True), ReasonForm()
     if not form.validate():
         return _item_page(item, form, 422)
-    return _run(item, lambda by: service.reopen(web.db(), item, by=by, reason=form.reason.data or ""))
+    reason = form.reason.data or ""
+    return _run(item, lambda by: service.reopen(web.db(), item, by=by, reason=reason), "reopened")
 
 
-def _run(item: Item, command: Callable[[Person], None]) -> AnyResponse:
+def _run(item: Item, command: Callable[[Person], None], done: str) -> AnyResponse:
     try:
         command(access.current_person())
     except service.CannotHandle as error:
         return _item_page(item, ReasonForm(formdata=None), 409, BLOCKERS[error.blocker])
     web.db().commit()
-    return web.redirect_after_post(url_for(".item", key=item.key))
+    return web.redirect_after_post(url_for(".item", key=item.key, done=done))
 
 
 def _reader() -> queries.Reader:
@@ -120,6 +123,7 @@ def _item_page(item: Item, form: ReasonForm, status: int = 200, error: str = "")
         item=queries.with_history(web.db(), item),
         form=form,
         error=error,
+        done=CONFIRMATIONS.get(request.args.get("done", "")),
         people=_assignable(item),
     )
 

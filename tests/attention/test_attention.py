@@ -75,7 +75,8 @@ def test_resolved_item_is_listed_with_name_and_reason(
     key = f"message-{refused}"
     assert badge(ravi) == badge(meera) == "1"
     response = submit(ravi, key, "close", reason="Resolved by phone")
-    assert (response.status_code, response.location) == (303, f"/attention/{key}")
+    assert (response.status_code, response.location) == (303, f"/attention/{key}?done=resolved")
+    assert ravi.get(response.location).one(".notice[autofocus]").get_text(strip=True) == "Resolved."
     for browser in (ravi, meera, asha):
         assert badge(browser) == ""
         assert "All clear" in browser.get("/attention").visible_text
