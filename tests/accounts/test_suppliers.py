@@ -37,7 +37,7 @@ def test_device_tag_of_a_supplier_is_the_default_of_its_responses(
     response = save(admin, TRIVENI, "GEOCODE", PLACE)
     assert (response.status_code, response.location) == (303, f"/suppliers?saved={TRIVENI}")
     page = admin.get(response.location)
-    assert "Saved." in page.one("[role=status].notice").get_text()
+    assert "Saved." in page.one("[role=status].notice[autofocus]").get_text()
     assert "Set by Admin" in page.visible_text
     ids = {asha.get(f"/orders/{order_id}.json").json["supplier_b2b_id"]: order_id for order_id in arrive(3)}
     for order_id in ids.values():

@@ -96,7 +96,7 @@ def test_keys_go_to_pages_and_can_be_switched_off(inbox: Page) -> None:
     page.locator("#keys").get_by_role("link", name="Turn them off").click()
     page.locator("#has_shortcuts").uncheck()
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("Saved.")).to_be_visible()
+    expect(page.locator(".notice", has_text="Saved.")).to_be_focused()
     press(page, "?", "Control+k", "g", "h")
     expect(page.locator("dialog[open]")).to_have_count(0)
     assert "/account" in page.url
