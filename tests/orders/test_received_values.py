@@ -119,6 +119,13 @@ def test_e_invoice_values_add_up_and_keep_their_names(receive: Receive, order_pa
 
 
 @pytest.mark.sqlite
+def test_name_of_a_pair_that_is_not_text_is_shown(receive: Receive, order_page: Any) -> None:
+    pairs = [{"name": name, "value": "Paid"} for name in (Decimal("1.5"), True, None)]
+    assert receive(poInfos=[*pairs, {}]).status_code == 200
+    assert "Terms 1.5 Paid True Paid No name Paid No name" in words(order_page())
+
+
+@pytest.mark.sqlite
 @pytest.mark.parametrize("blank", [" ", "\u200b", "\u00a0\u3164"])
 def test_invisible_po_number_is_refused_at_the_field(receive: Receive, blank: str) -> None:
     response = receive(buyerPONumber=blank)
