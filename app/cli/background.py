@@ -34,8 +34,8 @@ def test() -> None:
     settings = web.settings()
     if not settings.smtp_url:
         context.fail("Email is off. Set PO_SMTP_URL, PO_MAIL_FROM and PO_MAIL_TO.")
-    outcome = send_test(settings)
+    result = send_test(settings)
     for address in settings.mail_to:
-        click.echo(f"{address}: {'sent' if address in outcome.accepted else 'not sent'}")
-    if outcome.error:
-        context.fail(outcome.error)
+        click.echo(f"{address}: {'sent' if address in result.accepted else 'not sent'}")
+    if result.error:
+        context.fail(result.error)

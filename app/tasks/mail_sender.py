@@ -17,7 +17,7 @@ from app import clock
 from app.config import Settings
 from app.tasks.mail import RETRY_WAITS, SUBJECT_MAX, Topic, mail_line
 from app.tasks.models import MAIL, JobState, Task
-from app.tasks.smtp import Outcome, Server, domain_of, send
+from app.tasks.smtp import MailResult, Server, domain_of, send
 from app.tasks.texts import FOOTER, SUBJECT_PREFIX, TEST_BODY, TEST_SUBJECT
 from app.tasks.worker import Handler, Postpone, TaskFailed, TaskRun, TaskSkipped
 
@@ -33,7 +33,7 @@ def handlers(settings: Settings, texts: Mapping[Topic, MailWriter]) -> dict[str,
     return {topic.task_kind: partial(_send, settings=settings, text=texts.get(topic)) for topic in Topic}
 
 
-def send_test(settings: Settings) -> Outcome:
+def send_test(settings: Settings) -> MailResult:
     """Send a test email now."""
     parameters = {
         "subject": TEST_SUBJECT,
@@ -66,16 +66,16 @@ def _send(run: TaskRun, *, settings: Settings, text: MailWriter | None) -> None:
         mail = _compose(task.parameters, task.created_at, settings.mail_from, recipients)
     except ValueError as error:
         raise TaskFailed(f"{type(error).__name__}: {error}"[:500]) from error
-    outcome = send(Server.at(settings.smtp_url), mail, recipients, deadline=DEADLINE_SECONDS)
-    unfinished = set(recipients) - outcome.accepted - outcome.rejected
+    result = send(Server.at(settings.smtp_url), mail, recipients, deadline=DEADLINE_SECONDS)
+    unfinished = set(recipients) - result.accepted - result.rejected
     with run.step(resets_attempts=False) as (session, task):
-        task.cursor = {"finished": sorted(finished | outcome.accepted | outcome.rejected)}
-        task.error = outcome.error
+        task.cursor = {"finished": sorted(finished | result.accepted | result.rejected)}
+        task.error = result.error
         if unfinished == set(recipients):
             _postpone_others(session, task)
     if unfinished and task.attempts <= len(RETRY_WAITS):
         raise Postpone(RETRY_WAITS[task.attempts - 1].total_seconds(), is_attempt=True)
-    if unfinished or (outcome.rejected and not outcome.accepted):
+    if unfinished or (result.rejected and not result.accepted):
         raise TaskFailed
 
 

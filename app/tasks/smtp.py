@@ -1,4 +1,4 @@
-"""Sends one email within a deadline over the whole exchange. Returns the outcome and never raises."""
+"""Sends one email within a deadline over the whole exchange. Returns the result and never raises."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class MailResult:
     """Recipients that have the email, those rejected for good, and the error. Others can be retried."""
 
     accepted: frozenset[str] = frozenset()
@@ -44,7 +44,7 @@ class Outcome:
     error: str = ""
 
 
-def send(server: Server, mail: EmailMessage, recipients: Sequence[str], *, deadline: float) -> Outcome:
+def send(server: Server, mail: EmailMessage, recipients: Sequence[str], *, deadline: float) -> MailResult:
     """Send an email to these recipients within ``deadline`` seconds."""
     watchdog = _Watchdog(deadline)
     try:
@@ -53,15 +53,15 @@ def send(server: Server, mail: EmailMessage, recipients: Sequence[str], *, deadl
                 connection.starttls(context=ssl.create_default_context())
             if server.user:
                 connection.login(server.user, server.password)
-            outcome = _outcome(recipients, connection.send_message(mail, to_addrs=list(recipients)))
+            result = _result(recipients, connection.send_message(mail, to_addrs=list(recipients)))
     except smtplib.SMTPRecipientsRefused as error:
-        outcome = _outcome(recipients, error.recipients)
+        result = _result(recipients, error.recipients)
     except smtplib.SMTPDataError as error:
         rejected = frozenset(recipients) if 500 <= error.smtp_code < 600 else frozenset()
-        outcome = Outcome(rejected=rejected, error=_text(error))
+        result = MailResult(rejected=rejected, error=_text(error))
     except (OSError, smtplib.SMTPException, ValueError) as error:
-        outcome = Outcome(error=_text(error))
-    return Outcome(error="timed out") if watchdog.has_fired else outcome
+        result = MailResult(error=_text(error))
+    return MailResult(error="timed out") if watchdog.has_fired else result
 
 
 def domain_of(sender: str) -> str:
@@ -113,10 +113,10 @@ def _connect(server: Server, mail: EmailMessage, watchdog: _Watchdog) -> smtplib
     return _Watched(watchdog, server.host, server.port, **options)
 
 
-def _outcome(recipients: Sequence[str], refused: dict[str, tuple[int, bytes]]) -> Outcome:
+def _result(recipients: Sequence[str], refused: dict[str, tuple[int, bytes]]) -> MailResult:
     rejected = frozenset(address for address, (code, _) in refused.items() if 500 <= code < 600)
     error = "; ".join(f"{address}: {_reply(*reply)}" for address, reply in refused.items())
-    return Outcome(frozenset(recipients) - refused.keys(), rejected, error[:500])
+    return MailResult(frozenset(recipients) - refused.keys(), rejected, error[:500])
 
 
 def _text(error: Exception) -> str:

@@ -31,7 +31,7 @@ from app.tasks import mail_sender as sending
 from app.tasks import smtp
 from app.tasks.mail import RETRY_WAITS, Topic, enqueue, mail_line
 from app.tasks.models import MAIL, JobState, Task
-from app.tasks.smtp import Outcome, Server
+from app.tasks.smtp import MailResult, Server
 from tests.people import Browser
 from tests.tasks.mail_server import MailServer
 
@@ -56,7 +56,7 @@ def queue_mail(database: Database, subject: str = "Subject", body: str = "It hap
         session.commit()
 
 
-def send_mail(server: Server, deadline: float = 5) -> Outcome:
+def send_mail(server: Server, deadline: float = 5) -> MailResult:
     """Send a mail to one recipient."""
     mail = EmailMessage()
     mail["From"], mail["Subject"] = "po@supplier.example", "x"
@@ -199,9 +199,9 @@ def test_mail_to_an_unreachable_server_is_given_up_after_all_retries(
 @pytest.mark.parametrize("how", ["silence", "drip"])
 def test_slow_mail_server_is_cut_off(mail_server: MailServer, command: str, how: str) -> None:
     mail_server.replies = {command: how}
-    outcome = send_mail(Server("smtp+plain", "127.0.0.1", mail_server.port), deadline=0.3)
-    assert not outcome.accepted and not outcome.rejected
-    assert "too long" in outcome.error or "timed out" in outcome.error
+    result = send_mail(Server("smtp+plain", "127.0.0.1", mail_server.port), deadline=0.3)
+    assert not result.accepted and not result.rejected
+    assert "too long" in result.error or "timed out" in result.error
 
 
 def test_failing_mail_server_gets_one_mail_at_a_time(
