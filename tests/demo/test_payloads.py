@@ -17,6 +17,7 @@ from app.demo.payloads import Change, edit_message, late_result_message, status_
 from app.network.messages import PurchaseOrderBody, parse
 from app.network.reader import dumps, read_json
 from app.network.vocabulary import BuyerAction, Kind, Result
+from tests.demo.client import confirmation
 
 pytestmark = pytest.mark.sqlite
 
@@ -119,7 +120,7 @@ def test_status_change_keeps_the_version_and_names_both_statuses(
     assert update.body["poStatus"]["buyerRemarks"] == "Fire"
 
 
-def test_late_result_has_the_id_and_echoes_the_response(confirmation: Any) -> None:
+def test_late_result_has_the_id_and_echoes_the_response() -> None:
     confirmed = confirmation()
     message = late_result_message(
         confirmed, req_msg_id="REQ1", result=Result.FAILURE, error=("E1", "Too late", "a.b")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,10 @@ from flask.testing import FlaskClient
 
 from app.demo import storage
 from app.demo.simulator import create_simulator
-from app.network.reader import dumps
+from tests.demo import client
+from tests.demo.client import confirmation
 
 pytestmark = pytest.mark.sqlite
-
-PATH = "/api/v0/purchase-order/req-confirm"
 
 
 class RunningSimulator:
@@ -35,14 +33,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "demo-received.jsonl"
 
 
-def confirm(client: FlaskClient, message: object, key: str = "msg_1") -> dict[str, Any]:
-    body = message if isinstance(message, bytes) else dumps(message)
-    response = client.post(PATH, data=body, content_type="application/json", headers={"Idempotency-Key": key})
-    resp: dict[str, Any] = response.get_json()["payload"]["resp"]
+def confirm(simulator: FlaskClient, message: object, key: str = "msg_1") -> dict[str, Any]:
+    resp: dict[str, Any] = client.confirm(simulator, message, key).get_json()["payload"]["resp"]
     return resp
 
 
-def test_exchanges_survive_a_restart(path: Path, confirmation: Callable[..., dict[str, Any]]) -> None:
+def test_exchanges_survive_a_restart(path: Path) -> None:
     first = RunningSimulator(path)
     taken = confirm(first.client, confirmation())
     confirm(first.client, b"\xff no JSON \0", key="msg_2")
@@ -65,9 +61,7 @@ def test_exchanges_survive_a_restart(path: Path, confirmation: Callable[..., dic
     assert len(RunningSimulator(path).state.exchanges()) == 4
 
 
-def test_simulator_of_another_database_starts_empty(
-    path: Path, confirmation: Callable[..., dict[str, Any]]
-) -> None:
+def test_simulator_of_another_database_starts_empty(path: Path) -> None:
     first = RunningSimulator(path)
     confirm(first.client, confirmation())
     first.stop()
@@ -86,9 +80,7 @@ def test_damaged_file_does_not_prevent_a_start(path: Path, content: bytes) -> No
     assert path.read_bytes() == b'{"of":"this one"}\n'
 
 
-def test_unreadable_line_does_not_affect_others(
-    path: Path, confirmation: Callable[..., dict[str, Any]]
-) -> None:
+def test_unreadable_line_does_not_affect_others(path: Path) -> None:
     first = RunningSimulator(path)
     confirm(first.client, confirmation())
     first.stop()
@@ -96,9 +88,7 @@ def test_unreadable_line_does_not_affect_others(
     assert len(RunningSimulator(path).state.exchanges()) == 1
 
 
-def test_stored_exchanges_are_limited(
-    path: Path, confirmation: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stored_exchanges_are_limited(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "NEWEST", 3)
     first = RunningSimulator(path)
     for number in range(5):
