@@ -18,6 +18,7 @@ PERIOD = timedelta(hours=26)
 NEWEST_AGE = timedelta(minutes=10)
 
 _ALPHANUMERICS = string.ascii_letters + string.digits
+_SYSTEM_RANDOM = random.SystemRandom()
 _PAISA = Decimal("0.01")
 _SUBJECTS = (
     "Monthly schedule",
@@ -75,7 +76,7 @@ def new_order(rng: random.Random, now: datetime) -> dict[str, Any]:
     same_state = old["supplierDetails"]["stateCode"] == old["buyerDetails"]["stateCode"]
     lines = [new_line(rng, number, same_state) for number in range(1, rng.choice(_LINE_COUNTS) + 1)]
     order = old | {
-        "objectId": new_id(rng, "POR"),
+        "objectId": new_id("POR", rng),
         "buyerPONumber": f"{old['buyerPONumber'][:3]}/{now:%y%m}/{rng.randrange(50_000, 100_000)}",
         "subject": rng.choice(_SUBJECTS),
         "objectVersion": {"currentVersion": 0, "newVersion": 1},
@@ -89,7 +90,7 @@ def new_order(rng: random.Random, now: datetime) -> dict[str, Any]:
     return example | {"purchaseOrder": order, "additionalInfos": infos}
 
 
-def new_id(rng: random.Random, prefix: str) -> str:
+def new_id(prefix: str, rng: random.Random = _SYSTEM_RANDOM) -> str:
     """An id in the format of the network: three capitals and 32 alphanumerics."""
     return prefix + "".join(rng.choices(_ALPHANUMERICS, k=32))
 

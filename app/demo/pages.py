@@ -96,7 +96,7 @@ def init_app(
         money=money,
         response_chip=_response_chip,
         status_chip=_status_chip,
-        outcome_chip=_outcome_chip,
+        reply_chip=_reply_chip,
         sent_chip=_sent_chip,
         mode_chip=_mode_chip,
         mode_duration=_mode_duration,
@@ -342,7 +342,7 @@ def _status_chip(status: object) -> tuple[str, str]:
     return _chip(_STATUSES, status)
 
 
-def _outcome_chip(exchange: Exchange) -> tuple[str, str]:
+def _reply_chip(exchange: Exchange) -> tuple[str, str]:
     """Tone and label of the reply."""
     if exchange.status is None:
         return "bad", "no reply"

@@ -13,9 +13,8 @@ from sqlalchemy import func, insert, select, text
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.accounts import service as account_service
 from app.accounts.models import Person, Role
-from app.accounts.passwords import hash_password, new_password
+from app.accounts.passwords import new_password
 from app.db import Database
 from app.delivery import statistics
 from app.delivery.models import Attempt, Message
@@ -23,7 +22,7 @@ from app.demo.orders import example_orders
 from app.demo.seed_plan import make_plan
 from app.demo.seed_rows import UNREACHABLE, SeedRows
 from app.demo.seed_templates import ExampleData
-from app.demo.start import PARTNER, PEOPLE
+from app.demo.start import PARTNER, add_people
 from app.inbound.models import InboundMessage
 from app.orders.models import PurchaseOrder
 from app.partners import queries as partner_queries
@@ -100,19 +99,11 @@ def _example_data(session: Session, now: datetime) -> ExampleData:
         partner_service.pause(
             session, partners[-1], "They are deploying a release until tonight.", by="Ravi Deshpande"
         )
-    staff = session.scalars(select(Person).where(Person.role == Role.SUPPLIER).order_by(Person.id)).all()
+    supplier_staff = select(Person).where(Person.role == Role.SUPPLIER).order_by(Person.id)
+    staff = session.scalars(supplier_staff).all()
     if not staff:
-        for name, full_name, role, supplier_ids in PEOPLE:
-            if role is Role.SUPPLIER:
-                account_service.add_person(
-                    session,
-                    name,
-                    role=role,
-                    password_hash=hash_password(new_password()),
-                    supplier_ids=supplier_ids,
-                    full_name=full_name,
-                )
-        staff = session.scalars(select(Person).where(Person.role == Role.SUPPLIER)).all()
+        add_people(session, new_password(), [Role.SUPPLIER])
+        staff = session.scalars(supplier_staff).all()
     ids = [partner.id for partner in partners]
     return ExampleData(
         ids, ids[-1], [(person.id, person.display_name) for person in staff], list(example_orders(now))

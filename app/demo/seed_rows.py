@@ -109,7 +109,7 @@ class SeedRows:
         template = self.example_data.template(rng)
         waits = state in LIVE
         partner_id = self.example_data.paused if waits else rng.choice(self.example_data.partners)
-        object_id = new_id(rng, "POR")
+        object_id = new_id("POR", rng)
         po_number = f"{template.po_number.decode()[:3]}/{self.run}/{order_id}"
         raw = template.body.replace(template.object_id, object_id.encode()).replace(
             template.po_number, po_number.encode()

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from random import SystemRandom
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -107,17 +106,13 @@ def _guard(app: Flask) -> None:
         detail = error.description or "Invalid request."
         if request.path == CONFIRM_PATH:
             code = _CODES.get(status, ErrorCode.INTERNAL)
-            response = data(_failure(_fresh_id("REQ"), None, code, detail), status)
+            response = data(_failure(new_id("REQ"), None, code, detail), status)
         else:
             response = data({"error": detail}, status)
         for name, value in error.get_headers():
             if name not in {"Content-Type", "Content-Length"}:
                 response.headers[name] = value
         return response
-
-
-def _fresh_id(prefix: str) -> str:
-    return new_id(SystemRandom(), prefix)
 
 
 def _add_confirm_route(app: Flask, state: SimulatorState, partner_key: str | None) -> None:
@@ -137,7 +132,7 @@ def _add_confirm_route(app: Flask, state: SimulatorState, partner_key: str | Non
 
 
 def _reply(state: SimulatorState, exchange: Exchange, behavior: Behavior, partner_key: str | None) -> _Reply:
-    req_msg_id = state.new_req_msg_id()
+    req_msg_id = new_id("REQ")
     try:
         _check_sender(partner_key)
         exchange.body = read_json(exchange.raw)
@@ -316,7 +311,7 @@ def _send_truncated_json(behavior: Behavior, exchange: Exchange, reply: _Reply) 
 
 def _send_wrong_order(behavior: Behavior, exchange: Exchange, reply: _Reply) -> BaseResponse:
     payload = reply.body["payload"]
-    other = payload["poConfirmation"] | {"objectId": _fresh_id("POR")}
+    other = payload["poConfirmation"] | {"objectId": new_id("POR")}
     body = reply.body | {"payload": payload | {"poConfirmation": other}}
     return _send(behavior, exchange, _Reply(reply.status, body))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -118,7 +118,7 @@ def prepare(
     partner_key: str,
 ) -> Partner:
     """Create missing example users, the partner, its orders and comments on them; returns the partner."""
-    _add_people(session, password)
+    add_people(session, password)
     partner = partner_queries.partner_by_name(session, PARTNER)
     if partner:
         partner.base_url = partner_url
@@ -140,10 +140,11 @@ def prepare(
     return partner
 
 
-def _add_people(session: Session, password: str) -> None:
+def add_people(session: Session, password: str, roles: Collection[Role] = tuple(Role)) -> None:
+    """Add the example users with these roles who do not exist."""
     password_hash = hash_password(password)
     for name, full_name, role, suppliers in PEOPLE:
-        if not person_by_username(session, name):
+        if role in roles and not person_by_username(session, name):
             account_service.add_person(
                 session,
                 name,

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from random import SystemRandom
 from typing import Any, TypeVar
 
 from app.demo.behavior import Behavior
@@ -200,7 +199,6 @@ class SimulatorState:
 
     def __init__(self, orders: Iterable[dict[str, Any]] = ()) -> None:
         self._lock = threading.Lock()
-        self._rng = SystemRandom()
         self._behavior = Behavior()
         self._exchanges: deque[Exchange] = deque()
         self._exchanges_bytes = 0
@@ -269,10 +267,6 @@ class SimulatorState:
         """The exchanges, newest last."""
         with self._lock:
             return list(self._exchanges)
-
-    def new_req_msg_id(self) -> str:
-        """A new id, also for a message that could not be read."""
-        return new_id(self._rng, "REQ")
 
     def req_msg_id(self, identity: Identity) -> str:
         """The simulator's id of a message, the same for each repeat."""
@@ -388,7 +382,7 @@ class SimulatorState:
     def _req_msg_id(self, identity: Identity) -> str:
         req_msg_id = self._req_msg_ids.get(identity)
         if req_msg_id is None:
-            req_msg_id = self.new_req_msg_id()
+            req_msg_id = new_id("REQ")
             _put(self._req_msg_ids, identity, req_msg_id, ACCEPTED_MAX)
         return req_msg_id
 

@@ -88,26 +88,16 @@ class TrafficGenerator:
                 no_responses += 1
 
     def _interval(self, no_responses: int) -> float:
-        mean = (
-            self.seconds
-            if not no_responses
-            else max(self.seconds, BACKOFF_SECONDS_MAX * min(1, no_responses / 8))
-        )
+        mean = max(self.seconds, BACKOFF_SECONDS_MAX * min(1, no_responses / 8))
         return mean * self._rng.uniform(0.5, 1.5)
 
     def _actions(self) -> list[Action]:
         """A random action first, then all others, for when it is not possible."""
         open_orders = sum(order.status == Status.CREATED for order in self._state.orders())
-        weights: dict[Action, int] = {
-            self._new_order: 10 if open_orders < OPEN_ORDERS_MAX else 0,
-            self._edit: 5,
-            self._result: 5,
-            self._close: 2,
-            self._cancel: 2,
-        }
-        possible = [action for action, weight in weights.items() if weight]
+        weights: dict[Action, int] = {self._new_order: 10} if open_orders < OPEN_ORDERS_MAX else {}
+        weights |= {self._edit: 5, self._result: 5, self._close: 2, self._cancel: 2}
         first = self._rng.choices(list(weights), list(weights.values()))[0]
-        return [first, *(action for action in possible if action != first)]
+        return [first, *(action for action in weights if action != first)]
 
     def _new_order(self) -> Sent:
         return self._buyer.send_orders(1)[0]
