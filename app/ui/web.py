@@ -218,7 +218,10 @@ def is_cross_site() -> bool:
 
 def referring_page() -> str:
     """The page of this site that sent the form, else the home page."""
-    referrer = urlsplit(request.headers.get("Referer", ""))
+    try:
+        referrer = urlsplit(request.headers.get("Referer", ""))
+    except ValueError:  # the error page of a malformed header looks here too
+        return "/"
     if referrer.netloc != request.host:
         return "/"
     return local_path(referrer.path + (f"?{referrer.query}" if referrer.query else "")) or "/"
