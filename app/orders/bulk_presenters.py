@@ -18,12 +18,11 @@ from app.orders.models import BulkResponse, BulkSource, BulkStatus, PurchaseOrde
 from app.orders.presenters import (
     NOT_ALLOWED_BY_PARTNER,
     blocker_sentence,
-    info_label,
     response_chip,
     response_label,
     urgency,
 )
-from app.orders.req_confirm import PROMISED_DATE, DecisionInput
+from app.orders.req_confirm import DecisionInput
 from app.orders.spreadsheet import COLUMNS_MAX, ROWS_MAX, BadSheet, SheetColumn, SheetProblem
 from app.tasks.models import Job
 from app.ui.chips import Chip
@@ -114,16 +113,6 @@ def outcome_notes(order: PurchaseOrder, status: BulkStatus, detail: str) -> list
         return [blocker_sentence(order, ResponseBlocker(detail))]
     sentence = _SENTENCES.get(status)
     return [sentence.format(detail=detail, version=order.version)] if sentence else []
-
-
-def response_brief(data: DecisionInput) -> list[str]:
-    """The additional information of a response as ``label: value``, without the promised date."""
-    return [f"{info_label(name)}: {value}" for name, value in data.infos if name != PROMISED_DATE]
-
-
-def promised_date(data: DecisionInput) -> str:
-    """The promised date of a response in ISO 8601, or nothing."""
-    return dict(data.infos).get(PROMISED_DATE, "")
 
 
 def bulk_hint(ready: int, total: int) -> str:
@@ -230,7 +219,5 @@ def init_app(app: Flask) -> None:
         deliveries_announced=deliveries_announced,
         delivery_counts=delivery_counts,
         matching_label=matching_label,
-        promised_date=promised_date,
-        response_brief=response_brief,
         result_title=result_title,
     )

@@ -90,7 +90,7 @@ def test_filled_in_sheet_is_planned_and_sent(
     plan = upload(csv_file(rows) if form == "csv" else xlsx_file(rows))
     assert "Both are ready." in plan.visible_text
     assert "2 rows without a response are skipped." in plan.visible_text
-    assert "Promised 24 Dec 2026" in plan.visible_text
+    assert "Promised date: 24 Dec 2026" in plan.visible_text
     assert count_rows(session, Decision) == 0, "nothing is sent before the button is pressed"
     first, second = press(asha, plan), press(asha, plan)
     assert first.location == second.location
