@@ -16,7 +16,7 @@ from app.orders.comparison import (
     Differences,
     LineDifference,
 )
-from app.orders.totals import Total, TotalKind, Totals, line_taxes, order_totals, tax_path
+from app.orders.totals import Total, TotalKind, Totals, line_taxes, order_totals
 from app.ui.bodies import field_label, without
 from app.ui.numbers import amount, money, number, plain
 
@@ -249,7 +249,7 @@ def _change_label(change: Difference) -> str:
 def _line_view(line: ItemLine, position: int, change: LineDifference | None) -> LineView:
     fields = {item.path: item for item in change.fields} if change else {}
     taxes = line_taxes(line)
-    paths = [tax_path(name) for name, _ in taxes]
+    paths = [f"itemValueDetails.{name}" for name, _ in taxes]
     extras = _line_extras(line)
     is_service = extras.get("isService") == "Y"
     tax_names = [_tax_label(name) for name, _ in taxes] or ([] if line.gst_rate is None else ["GST"])

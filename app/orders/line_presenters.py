@@ -114,17 +114,17 @@ def lines_brief(lines: Sequence[dict[str, Any]]) -> str:
 
 
 def _view(response: LineResponse, ordered: OrderedLine | None) -> LineResponseView:
-    item = ordered.item if ordered else None
-    before, after = (line_amounts(item), line_amounts(item, response)) if item else (None, None)
-    differs = before and after and before.total != after.total
+    before = after = Amounts(None, None, None)
+    if ordered:
+        before, after = line_amounts(ordered.item), line_amounts(ordered.item, response)
     return LineResponseView(
         reference=response.reference,
-        description=(item.product_description or "") if item else "",
+        description=(ordered and ordered.item.product_description) or "",
         chip=ACTIONS[response.response][1],
         facts=list(_facts(response, ordered)),
         remarks=response.remarks,
-        ordered_amount=money(before.total) if before and differs else "",
-        amount=money(after.total) if after and after.total is not None else "",
+        ordered_amount=money(before.total) if before.total != after.total else "",
+        amount=money(after.total),
     )
 
 

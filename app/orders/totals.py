@@ -121,11 +121,6 @@ def line_taxes(line: ItemLine) -> list[tuple[str, Decimal]]:
     ]
 
 
-def tax_path(name: str) -> str:
-    """The path of a tax in ``comparison.Difference``, from its name in ``line_taxes``."""
-    return f"itemValueDetails.{name}"
-
-
 def _taxes_by_name(lines: Iterable[ItemLine]) -> dict[str, Decimal]:
     amounts: dict[str, Decimal] = {}
     for line in lines:
