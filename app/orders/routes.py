@@ -162,11 +162,5 @@ def dismiss_check(order_id: int) -> AnyResponse:
 
 
 def _checks_page(order: PurchaseOrder, form: DismissCheckForm | None, *, status: int = 200) -> Response:
-    context = page_context(order, new_form(order))
-    view = current_checks(order)
-    return web.page(
-        "orders/order.html",
-        "orders/_checks.html",
-        status=status,
-        **{**context, "checks": view, "dismiss_form": form},
-    )
+    context = {**page_context(order, new_form(order)), "checks": current_checks(order), "dismiss_form": form}
+    return web.page("orders/order.html", "orders/_checks.html", status=status, **context)

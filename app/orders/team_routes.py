@@ -106,8 +106,7 @@ def assigned() -> Response:
     ids = selected_ids(request.args)
     orders = queries.orders_by_id(web.db(), access.visible_suppliers(), ids)
     username = request.args.get("username", "")
-    people = team.assignable_people(web.db(), orders)
-    person = next((person for person in people if person.username == username), None)
+    person = _person_named(username, team.assignable_people(web.db(), orders))
     assignee_id = person.id if person else None
     return web.page(
         "orders/assigned.html",
@@ -133,10 +132,14 @@ def _chosen_person(form: AssignForm, people: Sequence[Person]) -> Person | None:
     """The person of the form, None to unassign; an error of the form if none of these people has the name."""
     if not form.validate() or not form.username.data:
         return None
-    person = next((person for person in people if person.username == form.username.data), None)
+    person = _person_named(form.username.data, people)
     if person is None:
         form.username.errors = [CHOOSE_PERSON]
     return person
+
+
+def _person_named(username: str, people: Sequence[Person]) -> Person | None:
+    return next((person for person in people if person.username == username), None)
 
 
 def _redirect_to(order: PurchaseOrder) -> AnyResponse:
