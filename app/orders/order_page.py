@@ -52,18 +52,16 @@ def lock_order(order_id: int) -> PurchaseOrder:
 
 def record_open_form(order: PurchaseOrder) -> None:
     """Record that the reader has the form open, for colleagues; the page does not depend on it."""
-    me, now = access.current_person().id, clock.now()
-    if presence.is_recorded(web.db(), order.id, me, now):
+    me = access.current_person().id
+    if presence.is_recorded(web.db(), order.id, me):
         return
     with web.recording(web.database().writing_soon(), f"open form of order {order.id}") as session:
-        presence.record_open(session, order.id, me, now)
+        presence.record_open(session, order.id, me)
 
 
 def others_with_form(order: PurchaseOrder) -> list[Person]:
     """The other people who have the response form open."""
-    me = access.current_person().id
-    people = presence.people_with_form(web.db(), order.id, clock.now())
-    return [person for person in people if person.id != me]
+    return presence.others_with_form(web.db(), order.id, access.current_person().id)
 
 
 def current_checks(order: PurchaseOrder) -> ChecksView:

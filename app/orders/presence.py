@@ -6,7 +6,7 @@ A page with the form reports it while it is visible.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session, joinedload
@@ -53,26 +53,31 @@ def list_views(session: Session, order_id: int) -> Sequence[OrderView]:
     ).all()
 
 
-def people_with_form(session: Session, order_id: int, now: datetime) -> Sequence[Person]:
-    """The people who have the form of an order open, the oldest account first."""
-    rows = select(OpenForm).where(OpenForm.order_id == order_id, OpenForm.seen_at > now - SHOWN_FOR)
+def others_with_form(session: Session, order_id: int, person_id: int) -> list[Person]:
+    """The other people who have the form of an order open, the oldest account first."""
+    rows = select(OpenForm).where(
+        OpenForm.order_id == order_id,
+        OpenForm.person_id != person_id,
+        OpenForm.seen_at > clock.now() - SHOWN_FOR,
+    )
     forms = session.scalars(rows.options(joinedload(OpenForm.person)).order_by(OpenForm.person_id))
     return [form.person for form in forms]
 
 
-def is_recorded(session: Session, order_id: int, person_id: int, now: datetime) -> bool:
+def is_recorded(session: Session, order_id: int, person_id: int) -> bool:
     """Whether the open form of this person was recorded recently."""
     form = select(OpenForm.order_id).where(
         OpenForm.order_id == order_id,
         OpenForm.person_id == person_id,
-        OpenForm.seen_at > now - RENEW_AFTER,
+        OpenForm.seen_at > clock.now() - RENEW_AFTER,
     )
     return session.scalar(form) is not None
 
 
-def record_open(session: Session, order_id: int, person_id: int, now: datetime) -> None:
+def record_open(session: Session, order_id: int, person_id: int) -> None:
     """Record that a person has the form open now. Errors: IntegrityError if two requests do so at once."""
     own_record = update(OpenForm).where(OpenForm.order_id == order_id, OpenForm.person_id == person_id)
+    now = clock.now()
     if session.execute(own_record.values(seen_at=now).returning(OpenForm.order_id)).first() is None:
         session.add(OpenForm(order_id=order_id, person_id=person_id, seen_at=now))
         session.flush()
