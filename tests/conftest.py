@@ -388,6 +388,17 @@ def message_id(confirm: Callable[..., str], order_id: int) -> str:
 
 
 @pytest.fixture
+def refused(
+    order_id: int, confirm: Callable[..., str], deliver: Callable[[], Counter[str]], network: Network
+) -> str:
+    """A webhook that the partner refused because of its remarks."""
+    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Remarks are not acceptable")
+    message_id = confirm(order_id, remarks="Confirmed at once")
+    deliver()
+    return message_id
+
+
+@pytest.fixture
 def resend(database: Database) -> Callable[..., None]:
     """Request another attempt of a webhook in Ravi's name."""
 

@@ -4,32 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.network.reader import dumps
-from tests.buyer import INBOUND_KEY
+from tests.buyer import Buyer
 from tests.people import Browser
-
-REQ_SEND = "/api/v0/purchase-order/req-send"
 
 
 def test_order_from_receipt_to_delivery(
-    app: Any,
-    partner: Any,
-    example_bodies: list[Any],
-    asha: Browser,
-    meera: Browser,
-    ravi: Browser,
-    deliver: Any,
-    network: Any,
-    move_clock: Any,
+    buyer: Buyer, asha: Browser, meera: Browser, ravi: Browser, deliver: Any, network: Any, move_clock: Any
 ) -> None:
     # The order arrives and needs a response.
-    sent = app.test_client().post(
-        REQ_SEND,
-        data=dumps(example_bodies[0]),
-        content_type="application/json",
-        headers={"X-Partner-Key": INBOUND_KEY},
-    )
-    assert sent.get_json()["response_code"] == 0
+    assert buyer.send().get_json()["response_code"] == 0
     (link,) = {
         link["href"]
         for link in asha.get("/orders?answer=open").page.select("#orders-list a[href^='/orders/']")

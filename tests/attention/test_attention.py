@@ -21,15 +21,6 @@ from tests.buyer import Buyer
 from tests.people import Browser
 
 
-@pytest.fixture
-def refused(confirm: Any, arrive: Any, deliver: Any, network: Any, session: Session) -> str:
-    """The id of a refused webhook for an order of Triveni."""
-    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Remarks are not acceptable")
-    confirm(arrive(1)[0])
-    deliver()
-    return session.scalars(select(Message.id)).one()
-
-
 def submit(browser: Browser, key: str, action: str, **fields: Any) -> Any:
     """Submit a form on an item's page."""
     url = f"/attention/{key}/{action}"

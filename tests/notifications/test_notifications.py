@@ -295,11 +295,9 @@ def test_invalid_preferences_are_rejected_with_the_form(wrong: dict[str, str], a
 
 
 def test_refused_response_is_assigned_to_the_staff_who_must_respond_again(
-    message_id: str, network: Any, deliver: Any, ravi: Browser, asha: Browser, session: Session
+    refused: str, ravi: Browser, asha: Browser, session: Session
 ) -> None:
-    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not acceptable")
-    deliver()
-    item = f"/attention/message-{message_id}"
+    item = f"/attention/message-{refused}"
     names = [option.get_text(strip=True) for option in ravi.get(item).page.select("#person option")]
     assert "Asha" in names and "Omar" not in names and "Meera" not in names
     outsider = person_of(session, "omar").id
@@ -310,22 +308,16 @@ def test_refused_response_is_assigned_to_the_staff_who_must_respond_again(
     assert "Respond again" in asha.get(item).visible_text
 
 
-def test_assigned_item_notifies_the_assignee(
-    message_id: str, network: Any, deliver: Any, ravi: Browser, session: Session
-) -> None:
-    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not acceptable")
-    deliver()
-    item = f"/attention/message-{message_id}"
+def test_assigned_item_notifies_the_assignee(refused: str, ravi: Browser, session: Session) -> None:
+    item = f"/attention/message-{refused}"
     ravi.submit(item, f"{item}/assign", person=str(person_of(session, "admin").id))
     assert events_of(session, "admin") == [Event.ASSIGNED]
 
 
 def test_assigned_item_notifies_an_assignee_with_the_same_name(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, ravi: Browser, session: Session
+    refused: str, ravi: Browser, session: Session
 ) -> None:
-    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not acceptable")
-    item = f"/attention/message-{confirm(arrive(1)[0])}"
-    deliver()
+    item = f"/attention/message-{refused}"
     admin = person_of(session, "admin")
     admin.full_name = person_of(session, "ravi").display_name
     session.commit()

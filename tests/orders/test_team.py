@@ -22,10 +22,9 @@ from tests.people import BEARINGS, HTMX, TRIVENI, Browser
 from tests.queries import count_rows
 
 
-def first_order(session: Session, arrive: Any, supplier: str) -> int:
-    """The first order of a supplier."""
-    arrive(12)
-    return orders_of(session, supplier)[0]
+def order_of_bearings(arrive: Any) -> int:
+    """An order that Omar may respond to."""
+    return int(arrive(3)[2])
 
 
 def orders_of(session: Session, supplier: str) -> list[int]:
@@ -62,9 +61,8 @@ def audited(session: Session, action: AuditAction) -> list[AuditEntry]:
 
 @pytest.mark.sqlite
 def test_comment_is_in_the_activity_and_never_sent(
-    arrive: Any, confirm: Any, deliver: Any, network: Any, asha: Browser, meera: Browser, session: Session
+    order_id: int, confirm: Any, deliver: Any, network: Any, asha: Browser, meera: Browser, session: Session
 ) -> None:
-    order_id = first_order(session, arrive, TRIVENI)
     sent = send(asha, order_id, "comments", text="Stock is <b>low</b>.\r\nAsk the mill.")
     assert sent.status_code == 303
     page = meera.get(f"/orders/{order_id}")
@@ -79,8 +77,7 @@ def test_comment_is_in_the_activity_and_never_sent(
 
 
 @pytest.mark.sqlite
-def test_comment_without_javascript_keeps_the_list(arrive: Any, asha: Browser, session: Session) -> None:
-    order_id = first_order(session, arrive, TRIVENI)
+def test_comment_without_javascript_keeps_the_list(order_id: int, asha: Browser) -> None:
     page = f"/orders/{order_id}?list=answer%3Dopen"
     action = f"/orders/{order_id}/comments?list=answer%3Dopen"
     sent = asha.submit(page, action, text="Ask the mill")
@@ -90,9 +87,8 @@ def test_comment_without_javascript_keeps_the_list(arrive: Any, asha: Browser, s
 @pytest.mark.sqlite
 @pytest.mark.parametrize("text", ["", "  \n ", "\u200b\u2060", "x" * (COMMENT_MAX + 1)])
 def test_invalid_comment_is_rejected_and_keeps_its_text(
-    text: str, arrive: Any, asha: Browser, session: Session
+    text: str, order_id: int, asha: Browser, session: Session
 ) -> None:
-    order_id = first_order(session, arrive, TRIVENI)
     response = send(asha, order_id, "comments", text=text)
     assert response.status_code == 422 and response.one("#comment-error")
     assert response.one("textarea[name=text]").get_text().strip("\n") == text.strip()
@@ -100,9 +96,8 @@ def test_invalid_comment_is_rejected_and_keeps_its_text(
 
 
 def test_mention_notifies_people_who_see_the_order(
-    arrive: Any, asha: Browser, omar: Browser, session: Session
+    order_id: int, asha: Browser, omar: Browser, session: Session
 ) -> None:
-    order_id = first_order(session, arrive, TRIVENI)
     send(asha, order_id, "comments", text="@Meera, @omar and @nobody.x: see this. a@meera @asha")
     assert len(notified(session, "meera", Event.MENTIONED)) == 1
     assert not notified(session, "omar", Event.MENTIONED) and not notified(session, "asha", Event.MENTIONED)
@@ -130,14 +125,13 @@ def test_usernames_with_points_are_recognized_in_text() -> None:
 def test_comment_is_deleted_by_its_author_only(
     arrive: Any, asha: Browser, ravi: Browser, session: Session
 ) -> None:
-    order_id = first_order(session, arrive, TRIVENI)
+    order_id, other = arrive(2)
     send(asha, order_id, "comments", text="Typed too early")
     session.rollback()
     comment_id = session.scalar(select(Comment.id))
     action = f"comments/{comment_id}/delete"
     fields = ravi.fill(f"/orders/{order_id}", f"/orders/{order_id}/comments")
     assert ravi.send(f"/orders/{order_id}/{action}", fields).status_code == 403
-    other = orders_of(session, TRIVENI)[1]
     assert asha.send(f"/orders/{other}/{action}", fields).status_code in (400, 404)
     assert send(asha, order_id, action).status_code == 303
     assert not asha.get(f"/orders/{order_id}").page.select(".comment-text")
@@ -145,8 +139,7 @@ def test_comment_is_deleted_by_its_author_only(
 
 
 @pytest.mark.sqlite
-def test_comments_are_not_in_the_evidence_pack(arrive: Any, asha: Browser, session: Session) -> None:
-    order_id = first_order(session, arrive, TRIVENI)
+def test_comments_are_not_in_the_evidence_pack(order_id: int, asha: Browser, session: Session) -> None:
     send(asha, order_id, "comments", text="Between ourselves")
     session.rollback()
     order = queries.order(session, None, order_id)
@@ -156,11 +149,8 @@ def test_comments_are_not_in_the_evidence_pack(arrive: Any, asha: Browser, sessi
 
 
 @pytest.mark.sqlite
-def test_comment_on_an_order_of_another_supplier_is_not_found(
-    arrive: Any, omar: Browser, session: Session
-) -> None:
-    order_id = first_order(session, arrive, TRIVENI)
-    own = orders_of(session, BEARINGS)[0]
+def test_comment_on_an_order_of_another_supplier_is_not_found(arrive: Any, omar: Browser) -> None:
+    order_id, _, own = arrive(3)
     fields = {**omar.fill(f"/orders/{own}", f"/orders/{own}/comments"), "text": "x"}
     assert omar.send(f"/orders/{order_id}/comments", fields).status_code == 404
     assert omar.send(f"/orders/{order_id}/assign", {**fields, "username": "omar"}).status_code == 404
@@ -169,8 +159,7 @@ def test_comment_on_an_order_of_another_supplier_is_not_found(
 # --- Assignees
 
 
-def test_claim_assigns_the_order_to_oneself(arrive: Any, asha: Browser, session: Session) -> None:
-    order_id = first_order(session, arrive, TRIVENI)
+def test_claim_assigns_the_order_to_oneself(order_id: int, asha: Browser, session: Session) -> None:
     claim = asha.get(f"/orders/{order_id}").page.find("button", string="Claim")
     assert claim is not None
     assert send(asha, order_id, "assign", username="asha").status_code == 303
@@ -185,8 +174,7 @@ def test_claim_assigns_the_order_to_oneself(arrive: Any, asha: Browser, session:
 
 
 @pytest.mark.sqlite
-def test_assigned_order_notifies_the_assignee_once(arrive: Any, meera: Browser, session: Session) -> None:
-    order_id = first_order(session, arrive, TRIVENI)
+def test_assigned_order_notifies_the_assignee_once(order_id: int, meera: Browser, session: Session) -> None:
     for _ in range(2):
         assert send(meera, order_id, "assign", username=" Asha ").status_code == 303
     assert len(notified(session, "asha", Event.ASSIGNED)) == 1
@@ -200,17 +188,15 @@ def test_assigned_order_notifies_the_assignee_once(arrive: Any, meera: Browser, 
 @pytest.mark.sqlite
 @pytest.mark.parametrize("username", ["omar", "meera", "nobody.x", "\ud7ff" * 300])
 def test_order_cannot_be_assigned_to_a_person_who_cannot_respond(
-    username: str, arrive: Any, asha: Browser, session: Session
+    username: str, order_id: int, asha: Browser, session: Session
 ) -> None:
-    order_id = first_order(session, arrive, TRIVENI)
     response = send(asha, order_id, "assign", username=username)
     assert response.status_code == 422 and response.one("#assignee-error")
     assert assignee(session, order_id) == ""
 
 
 @pytest.mark.sqlite
-def test_assign_without_a_username_is_rejected(arrive: Any, asha: Browser, session: Session) -> None:
-    order_id = first_order(session, arrive, TRIVENI)
+def test_assign_without_a_username_is_rejected(order_id: int, asha: Browser) -> None:
     fields = asha.fill(f"/orders/{order_id}", f"/orders/{order_id}/assign")
     del fields["username"]
     assert asha.send(f"/orders/{order_id}/assign", fields).status_code == 422
@@ -219,7 +205,7 @@ def test_assign_without_a_username_is_rejected(arrive: Any, asha: Browser, sessi
 def test_claim_of_an_order_that_a_colleague_took_conflicts(
     arrive: Any, asha: Browser, omar: Browser, session: Session
 ) -> None:
-    order_id = first_order(session, arrive, BEARINGS)
+    order_id = order_of_bearings(arrive)
     action = f"/orders/{order_id}/assign"
     fields = {**asha.fill(f"/orders/{order_id}", action), "username": "asha"}
     send(omar, order_id, "assign", username="omar")
@@ -266,8 +252,7 @@ def test_several_orders_are_assigned_at_once(arrive: Any, meera: Browser, sessio
 def test_several_orders_skip_those_that_the_assignee_cannot_see(
     arrive: Any, asha: Browser, session: Session
 ) -> None:
-    arrive(12)
-    own, other = orders_of(session, BEARINGS)[0], orders_of(session, TRIVENI)[0]
+    other, _, own = arrive(3)
     page = "/orders/assignments"
     fields = asha.fill(f"{page}?order_ids={own}&order_ids={other}", page)
     done = asha.get(asha.send(page, {**fields, "order_ids": [own, other], "username": "omar"}).location)
@@ -295,9 +280,9 @@ def test_manager_selects_orders_to_assign_but_not_to_respond(
 
 @pytest.mark.sqlite
 def test_open_form_is_shown_to_colleagues_for_a_minute(
-    arrive: Any, asha: Browser, omar: Browser, meera: Browser, move_clock: Any, session: Session
+    arrive: Any, asha: Browser, omar: Browser, meera: Browser, move_clock: Any
 ) -> None:
-    order_id = first_order(session, arrive, BEARINGS)
+    order_id = order_of_bearings(arrive)
     omar.get(f"/orders/{order_id}")
     assert "form open" not in omar.get(f"/orders/{order_id}/answer").visible_text
     assert "Omar has this form open." in asha.get(f"/orders/{order_id}").visible_text
@@ -309,7 +294,7 @@ def test_open_form_is_shown_to_colleagues_for_a_minute(
 def test_open_form_is_renewed_by_its_poll_in_one_row(
     arrive: Any, asha: Browser, omar: Browser, move_clock: Any, database: Database, session: Session
 ) -> None:
-    order_id = first_order(session, arrive, BEARINGS)
+    order_id = order_of_bearings(arrive)
     omar.get(f"/orders/{order_id}")
     for _ in range(8):
         move_clock(seconds=10)
@@ -324,6 +309,6 @@ def test_open_form_is_renewed_by_its_poll_in_one_row(
 
 @pytest.mark.sqlite
 def test_open_form_ends_with_the_response(arrive: Any, omar: Browser, session: Session) -> None:
-    order_id = first_order(session, arrive, BEARINGS)
+    order_id = order_of_bearings(arrive)
     omar.respond(order_id)
     assert count_rows(session, OpenForm) == 0

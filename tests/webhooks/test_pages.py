@@ -30,15 +30,6 @@ def ids(page: Any) -> list[str]:
     return seen
 
 
-@pytest.fixture
-def refused(confirm: Any, arrive: Any, deliver: Any, network: Any, session: Session) -> str:
-    """A message that the network refused."""
-    network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Remarks are not acceptable")
-    confirm(arrive(1)[0], remarks="Confirmed at once")
-    deliver()
-    return session.scalars(select(Message.id)).one()
-
-
 def test_webhook_list_is_newest_first_with_stable_pages(
     confirm: Any, meera: Browser, arrive: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
