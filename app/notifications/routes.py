@@ -10,8 +10,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app import clock
 from app.accounts import access
+from app.accounts import queries as people
 from app.accounts.access import Permission
-from app.accounts.models import Person
 from app.db.filters import PAGE
 from app.network.text import whole_number
 from app.notifications import queries, service
@@ -86,7 +86,7 @@ def preferences() -> Response:
 @access.requires(Permission.VIEW)
 def save_preferences() -> AnyResponse:
     """Save the preferences."""
-    person = web.db().get(Person, access.current_person().id) or abort(404)
+    person = people.person_by_id(web.db(), access.current_person().id, lock=True) or abort(404)
     form = PreferencesForm(role=person.role)
     if not form.validate():
         return _preferences_page(form, 422)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from app.accounts import passwords
 from app.accounts.models import Person, Role, Supplier
-from app.accounts.service import InvalidPerson, PersonError, add_person, set_device_tag
+from app.accounts.queries import person_by_id
+from app.accounts.service import InvalidPerson, PersonError, add_person, set_device_tag, update_preferences
 from app.db import Database
 from tests.people import PASSWORD, TRIVENI, Browser
 from tests.queries import run_both
@@ -33,6 +35,24 @@ def test_device_tag_is_the_last_one(database: Database, session: Session) -> Non
     )
     assert errors == []
     assert session.scalars(select(Supplier.device_tag_value)).all() == ["203.0.113.8"]
+
+
+def test_preferences_that_are_saved_at_the_same_time_are_kept(
+    asha: Browser, database: Database, session: Session
+) -> None:
+    url = "/account/notifications"
+    fields = {**asha.fill(url, url), "assigned": "off"}
+    saving = threading.Thread(target=asha.send, args=(url, fields))
+    with database.writing() as first:
+        person = person_by_id(first, 1, lock=True)
+        assert person
+        update_preferences(first, person, {"density": "compact"})
+        saving.start()
+        saving.join(0.5)
+        first.commit()
+    saving.join()
+    preferences = session.scalars(select(Person.preferences).where(Person.id == 1)).one()
+    assert (preferences["density"], preferences["notifications"]["assigned"]) == ("compact", "off")
 
 
 @pytest.fixture
