@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, abort, redirect, url_for
+from flask import Blueprint, Response, abort, g, redirect, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -40,7 +40,10 @@ def _template_context() -> dict[str, object]:
 def _views(page: str) -> Sequence[SavedView]:
     if not current_user.is_authenticated:
         return ()
-    return service.views_of(web.db(), access.current_person(), page)
+    views: dict[str, Sequence[SavedView]] = g.setdefault("saved_views", {})
+    if page not in views:
+        views[page] = service.views_of(web.db(), access.current_person(), page)
+    return views[page]
 
 
 def _home_url() -> str:

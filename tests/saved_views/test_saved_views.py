@@ -33,7 +33,9 @@ def test_saved_view_restores_its_filter(meera: Browser, ravi: Browser, url: str)
     path = url.split("?", maxsplit=1)[0]
     link = meera.get(path).one("#views a[href*='?']")
     assert (link.get_text(), link["href"]) == ("My <b>view</b>", url)
-    assert meera.get(url).one("#views a[aria-current]")["href"] == url
+    saved = meera.get(url)
+    assert saved.one("#views a[aria-current]")["href"] == url
+    assert not saved.page.select(".save-view"), "the view exists"
     assert not ravi.get(path).page.select("#views a")
 
 
