@@ -63,6 +63,12 @@ def stored(session: Session, message: InboundMessage) -> InboundMessage:
     return message
 
 
+def test_address_that_a_proxy_forwards_is_cut_to_its_column(session: Session) -> None:
+    call = Call(Kind.REQ_SEND, "/", remote_address="x" * 500)
+    row = reject_call(session, call, ErrorCode.CREDENTIALS, "", partner_id=None, size=0)
+    assert stored(session, row).remote_address == "x" * 60
+
+
 @pytest.mark.sqlite
 def test_applied_message_is_stored_with_its_response(
     session: Session, partner: Partner, example_bodies: list[Any]
