@@ -5,10 +5,11 @@ The position is a sort key, not a page, so it stays valid when orders leave the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import literal, select, tuple_
+from sqlalchemy import Select, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from app.db.filters import COUNT_MAX, Scope, count_rows
@@ -56,14 +57,15 @@ def open_count(session: Session, scope: Scope, filters: OrderFilter, *, most: in
     return count_rows(session, _open(session, scope, filters), most=most)
 
 
-def open_orders(session: Session, scope: Scope, filters: OrderFilter, *, limit: int) -> list[tuple[int, int]]:
+def open_orders(
+    session: Session, scope: Scope, filters: OrderFilter, *, limit: int
+) -> Sequence[tuple[int, int]]:
     """The ids and versions of the first orders of the list that need a response, in the order of the list."""
     query = _open(session, scope, filters).add_columns(PurchaseOrder.version)
-    rows = session.execute(query.order_by(*sort_keys(filters)).limit(limit))
-    return [(order_id, version) for order_id, version in rows]
+    return session.execute(query.order_by(*sort_keys(filters)).limit(limit)).all()
 
 
-def _open(session: Session, scope: Scope, filters: OrderFilter) -> Any:
+def _open(session: Session, scope: Scope, filters: OrderFilter) -> Select[int]:
     ids = select(PurchaseOrder.id).where(PurchaseOrder.needs_response)
     return matching(session, ids, scope, filters)
 

@@ -77,7 +77,7 @@ def earlier_items(session: Session, item: OrderItem, limit: int) -> Sequence[tup
         .order_by(OrderItem.order_id.desc(), OrderItem.line_index)
         .limit(limit)
     )
-    return [(row[0], row[1]) for row in session.execute(query)]
+    return session.execute(query).all()
 
 
 def orders_with_item(session: Session, item: OrderItem, limit: int) -> Sequence[PurchaseOrder]:
