@@ -65,6 +65,17 @@ def test_canceled_webhook_keeps_the_focus(
     expect(page.locator("#n-needs_response")).to_have_text("1")
 
 
+def test_focus_in_the_sidebar_does_not_scroll_the_page(
+    page: Page, site: str, sign_in: SignIn, arrive: Any
+) -> None:
+    arrive(30)
+    sign_in("asha")
+    page.goto(f"{site}/orders")
+    page.locator(".account summary").focus()
+    page.wait_for_timeout(500)
+    assert page.evaluate("scrollY") == 0
+
+
 @pytest.mark.parametrize(("response", "field"), [("Reject", "remarks"), ("Change", "response")])
 def test_error_of_a_line_takes_the_focus(order: Page, response: str, field: str) -> None:
     order.get_by_text("Line by line").click()
