@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, lazyload
 
 from app.accounts.models import Person, PersonSupplier, Role
@@ -37,15 +37,26 @@ def unread_count(session: Session, person_id: int) -> int:
     return count_rows(session, unread, most=UNREAD_MAX)
 
 
+# Built once: each new order asks for its staff.
+_STAFF = (
+    select(Person)
+    .where(
+        Person.id.in_(
+            select(PersonSupplier.person_id).where(
+                PersonSupplier.b2b_id.in_(bindparam("ids", expanding=True))
+            )
+        ),
+        Person.active,
+        Person.role == Role.SUPPLIER,
+    )
+    .options(lazyload(Person.suppliers))  # no caller reads them
+    .order_by(Person.id)
+)
+
+
 def people_of_supplier(session: Session, *supplier_b2b_ids: str) -> Sequence[Person]:
     """The active supplier staff of this supplier, or of at least one of several."""
-    is_staff = Person.suppliers.any(PersonSupplier.b2b_id.in_(supplier_b2b_ids))
-    return session.scalars(
-        select(Person)
-        .where(is_staff, Person.active, Person.role == Role.SUPPLIER)
-        .options(lazyload(Person.suppliers))  # no caller reads them
-        .order_by(Person.id)
-    ).all()
+    return session.scalars(_STAFF, {"ids": supplier_b2b_ids}).all()
 
 
 def people_with_roles(session: Session, roles: Iterable[Role]) -> Sequence[Person]:

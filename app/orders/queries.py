@@ -223,13 +223,17 @@ def orders_by_id(session: Session, scope: Scope, ids: Sequence[int]) -> Sequence
     ).all()
 
 
+_LOCKED_BY = select(PurchaseOrder.id, PurchaseOrder.partner_id, PurchaseOrder.object_id)
+"""What the locks of an order are named by."""
+
+
 def orders_for_update(session: Session, scope: Scope, ids: Iterable[int]) -> Sequence[PurchaseOrder]:
     """Those of the orders that the reader may see, by id, locked until the transaction ends.
 
     So concurrent responses to an order run one after the other.
     """
-    query = select(PurchaseOrder).where(PurchaseOrder.id.in_(set(ids)))
-    return _locked(session, in_scope(query, PurchaseOrder.supplier_b2b_id, scope))
+    keys = _LOCKED_BY.where(PurchaseOrder.id.in_(set(ids)))
+    return _locked(session, in_scope(keys, PurchaseOrder.supplier_b2b_id, scope))
 
 
 def order_for_update(session: Session, scope: Scope, order_id: int) -> PurchaseOrder | None:
@@ -239,23 +243,22 @@ def order_for_update(session: Session, scope: Scope, order_id: int) -> PurchaseO
 
 def partners_order_for_update(session: Session, partner_id: int, object_id: str) -> PurchaseOrder | None:
     """The partner's order with this objectId, locked as by ``orders_for_update``."""
-    is_meant = (PurchaseOrder.partner_id == partner_id, PurchaseOrder.object_id == object_id)
-    return next(iter(_locked(session, select(PurchaseOrder).where(*is_meant))), None)
+    keys = _LOCKED_BY.where(PurchaseOrder.partner_id == partner_id, PurchaseOrder.object_id == object_id)
+    return next(iter(_locked(session, keys)), None)
 
 
-def _locked(session: Session, query: Select[PurchaseOrder]) -> Sequence[PurchaseOrder]:
-    """Lock orders: first their advisory locks, so that no message is added, then messages, then rows.
+def _locked(session: Session, keys: Select[int, int, str]) -> Sequence[PurchaseOrder]:
+    """Lock the orders of a ``_LOCKED_BY`` query.
 
-    The last two in the order of the delivery worker, and orders by id: a consistent lock order prevents
-    deadlock.
+    First their advisory locks, so that no message is added, then messages, then rows: the last two in the
+    order of the delivery worker, and orders by id. A consistent lock order prevents deadlock.
     """
-    columns = (PurchaseOrder.id, PurchaseOrder.partner_id, PurchaseOrder.object_id)
-    keys = session.execute(query.with_only_columns(*columns).order_by(PurchaseOrder.id)).all()
-    if not keys:
+    rows = session.execute(keys.order_by(PurchaseOrder.id)).all()
+    if not rows:
         return []
-    for _, partner_id, object_id in keys:
+    for _, partner_id, object_id in rows:
         advisory_lock(session, partner_id, object_id)
-    ids = [order_id for order_id, _, _ in keys]
+    ids = [order_id for order_id, _, _ in rows]
     lock_messages_of(session, *ids)
     return session.scalars(
         select(PurchaseOrder)
