@@ -8,15 +8,15 @@ function announce(message) {
   byId("announcements").textContent = message;
 }
 
-// Keep the current queue and tab in view where they scroll. `scrollIntoView` would also make it the place
-// from which the first Tab starts, behind the skip link.
+// Keep the current queue and tab in view where they scroll: in a row in the middle, in a column as it is if it
+// can be seen. `scrollIntoView` would also make it the place from which the first Tab starts, behind the skip link.
 for (const strip of document.querySelectorAll(".sidebar-nav, .tabs")) {
   const current = strip.querySelector("[aria-current]");
   if (current) {
     const [outer, inner] = [strip.getBoundingClientRect(), current.getBoundingClientRect()];
     strip.scrollBy(
       inner.left - outer.left - (outer.width - inner.width) / 2,
-      inner.top - outer.top - (outer.height - inner.height) / 2,
+      Math.max(inner.bottom - outer.bottom, 0) + Math.min(inner.top - outer.top, 0),
     );
   }
 }

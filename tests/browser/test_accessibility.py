@@ -367,6 +367,20 @@ def test_current_queue_is_in_view_and_skip_link_comes_first(
     expect(page.locator(".skip-link")).to_be_focused()
 
 
+def test_sidebar_does_not_scroll_if_the_current_queue_is_in_view(
+    page: Page, site: str, sign_in: Callable[[str], None]
+) -> None:
+    page.set_viewport_size({"width": 1280, "height": 700})
+    sign_in("admin")
+    for name in ("Partners", "Needs response", "Suppliers"):
+        page.locator(".sidebar-nav").get_by_role("link", name=name).click()
+        current = page.locator(".sidebar-nav [aria-current]")
+        expect(current).to_contain_text(name)
+        expect(current).to_be_in_viewport(ratio=1)
+        scrolled = page.locator(".sidebar-nav").evaluate("(nav) => nav.scrollTop")
+        assert (scrolled > 0) == (name == "Suppliers"), name
+
+
 def test_pages_at_400_percent_zoom_do_not_scroll_sideways(
     page: Page, site: str, sign_in: Callable[[str], None], busy: Any
 ) -> None:
