@@ -14,7 +14,7 @@ from app.notifications.service import prune as prune_notifications
 from app.notifications.service import send_digests
 from app.orders import bulk_response
 from app.orders.deadlines import notify_near_deadlines
-from app.orders.presence import remove_closed
+from app.orders.presence import remove_closed_forms
 from app.reports import digests
 from app.retention import Ages, prune_old
 from app.tasks import mail_sender
@@ -53,7 +53,7 @@ def chores(settings: Settings) -> list[Chore]:
         ),
         _chore("queue notification digests", timedelta(minutes=1), send_digests),
         _chore("notify of near deadlines", timedelta(minutes=5), notify_near_deadlines),
-        _chore("remove closed forms", timedelta(hours=1), remove_closed),
+        _chore("remove closed forms", timedelta(hours=1), remove_closed_forms),
         _chore("remove old notifications", timedelta(days=1), prune_notifications),
         _chore("remove old bulk responses", timedelta(hours=1), bulk_response.remove_old),
         _chore("update planner statistics", timedelta(days=1), Database.optimize),

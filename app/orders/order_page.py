@@ -53,10 +53,10 @@ def lock_order(order_id: int) -> PurchaseOrder:
 def record_open_form(order: PurchaseOrder) -> None:
     """Record that the reader has the form open, for colleagues; the page does not depend on it."""
     me = access.current_person().id
-    if presence.is_recorded(web.db(), order.id, me):
+    if presence.is_form_recorded(web.db(), order.id, me):
         return
     with web.recording(web.database().writing_soon(), f"open form of order {order.id}") as session:
-        presence.record_open(session, order.id, me)
+        presence.record_form_open(session, order.id, me)
 
 
 def others_with_form(order: PurchaseOrder) -> list[Person]:

@@ -64,7 +64,7 @@ def others_with_form(session: Session, order_id: int, person_id: int) -> list[Pe
     return [form.person for form in forms]
 
 
-def is_recorded(session: Session, order_id: int, person_id: int) -> bool:
+def is_form_recorded(session: Session, order_id: int, person_id: int) -> bool:
     """Whether the open form of this person was recorded recently."""
     form = select(OpenForm.order_id).where(
         OpenForm.order_id == order_id,
@@ -74,7 +74,7 @@ def is_recorded(session: Session, order_id: int, person_id: int) -> bool:
     return session.scalar(form) is not None
 
 
-def record_open(session: Session, order_id: int, person_id: int) -> None:
+def record_form_open(session: Session, order_id: int, person_id: int) -> None:
     """Record that a person has the form open now. Errors: IntegrityError if two requests do so at once."""
     own_record = update(OpenForm).where(OpenForm.order_id == order_id, OpenForm.person_id == person_id)
     now = clock.now()
@@ -83,13 +83,13 @@ def record_open(session: Session, order_id: int, person_id: int) -> None:
         session.flush()
 
 
-def record_closed(session: Session, order_id: int, person_id: int) -> None:
+def record_form_closed(session: Session, order_id: int, person_id: int) -> None:
     """Record that a person sent the form."""
     own_record = delete(OpenForm).where(OpenForm.order_id == order_id, OpenForm.person_id == person_id)
     session.execute(own_record)
 
 
-def remove_closed(database: Database) -> None:
+def remove_closed_forms(database: Database) -> None:
     """Remove the records of forms that are no longer open."""
     with database.writing() as session:
         session.execute(delete(OpenForm).where(OpenForm.seen_at < clock.now() - SHOWN_FOR))

@@ -74,7 +74,7 @@ def respond(order_id: int) -> AnyResponse:
         return _review_page(order, form)
     if problem := _record(order, form):
         return problem
-    presence.record_closed(web.db(), order.id, access.current_person().id)
+    presence.record_form_closed(web.db(), order.id, access.current_person().id)
     web.db().commit()
     if goes_to_next:
         return web.redirect_after_post(next_url(order))

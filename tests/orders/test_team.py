@@ -14,7 +14,7 @@ from app.db import Database
 from app.notifications.models import Event, Notification
 from app.orders import queries
 from app.orders.models import Comment, OpenForm, PurchaseOrder
-from app.orders.presence import remove_closed
+from app.orders.presence import remove_closed_forms
 from app.orders.team import COMMENT_MAX, Part, assignable_people, split_mentions
 from app.orders.timeline import EventKind, activity, timeline
 from tests.bench.setup import statements
@@ -303,7 +303,7 @@ def test_open_form_is_renewed_by_its_poll_in_one_row(
     assert "Omar has this form open." in updates.visible_text
     assert count_rows(session, OpenForm) == 2
     move_clock(minutes=2)
-    remove_closed(database)
+    remove_closed_forms(database)
     assert count_rows(session, OpenForm) == 0
 
 
