@@ -82,11 +82,15 @@ class Watchdog:
         self._thread: threading.Thread | None = None
 
     def start(self, call: Call) -> None:
-        """Watch the call until `stop`. The thread wakes only for a deadline before its next check."""
+        """Watch the call until `stop`. The thread wakes only for a deadline before its next check.
+
+        Errors: RuntimeError if the thread cannot be started.
+        """
         with self._changed:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="post-watchdog", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="post-watchdog", daemon=True)
+                thread.start()
+                self._thread = thread
             self._calls.add(call)
             if call.due < self._next_check:
                 self._next_check = call.due

@@ -94,8 +94,8 @@ class Sender:
         started = time.perf_counter()
         call = Call(target.deadline)
         failure, detail, received = None, Detail(), b""
-        watchdog.start(call)
         try:
+            watchdog.start(call)
             request = _prepared(target, body, headers)
             received = self._exchange(call, target, request)
         except SendAborted as error:

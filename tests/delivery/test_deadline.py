@@ -9,7 +9,7 @@ import time
 import pytest
 
 from app.delivery.call_result import CallResult, Failure
-from app.delivery.deadline import Call
+from app.delivery.deadline import Call, watchdog
 from app.delivery.http_client import Sender
 from tests.delivery.misbehaving import (
     CHUNKED,
@@ -166,3 +166,18 @@ def test_one_thread_cuts_many_calls_at_different_deadlines() -> None:
     assert time.monotonic() - started < BOUND
     assert [result.failure for result in results] == [Failure.TIMEOUT] * 6
     assert sum(thread.name == "post-watchdog" for thread in threading.enumerate()) == 1
+
+
+def test_watchdog_thread_that_cannot_start_fails_only_that_call(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    watchdog.reset()
+    with FakePartner(never_responds) as partner:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", no_thread)
+            result = send(sender, target_of(partner, SHORT))
+        assert (result.failure, result.sent) == (Failure.INTERNAL, False)
+        assert_late(send(sender, target_of(partner, SHORT)))
