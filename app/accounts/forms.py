@@ -23,10 +23,9 @@ from wtforms import (
 )
 from wtforms.validators import InputRequired, Length, Optional, Regexp, ValidationError
 
-from app.accounts.models import Person
 from app.accounts.passwords import PASSWORD_MAX
 from app.accounts.presenters import DENSITIES, PERSON_ERRORS, ROLE_LABELS, THEMES
-from app.accounts.service import PersonError, audit_fields
+from app.accounts.service import PersonError
 from app.network.vocabulary import DEVICE_TAG_MAX, DeviceTag
 from app.ui.fields import choices, folded
 from app.ui.forms import FlaskForm
@@ -67,6 +66,7 @@ class AccountForm(FlaskForm):
     theme = RadioField("Theme", choices=choices(THEMES.items()))
     density = RadioField("List density", choices=choices(DENSITIES.items()))
     has_shortcuts = BooleanField("Keyboard shortcuts")
+    version = HiddenField("Version")
 
     def __init__(self, *, default_zone: str, **more: Any) -> None:
         super().__init__(**more)
@@ -162,9 +162,9 @@ class PersonForm(FlaskForm):
         return f"“{b2b_id[:60]}” is not a known supplier ID.{advice} If it is new, confirm it below."
 
 
-def version_of(person: Person) -> str:
-    """The version of an account, by which a form detects changes made since it was opened."""
-    return hashlib.sha256(json.dumps(audit_fields(person)).encode()).hexdigest()
+def version_of(fields: Mapping[str, object]) -> str:
+    """The version of an account with these fields, by which a form detects changes made meanwhile."""
+    return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
 
 
 class NewPersonForm(PersonForm):

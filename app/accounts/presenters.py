@@ -20,9 +20,13 @@ ROLE_LABELS = {
     Role.ADMIN: "Administrator",
 }
 
-CHANGED_MEANWHILE = (
+USER_CHANGED_MEANWHILE = (
     "Someone else changed this user while you were editing. Not saved. "
     "Open it again to see the changes, or save again to overwrite them."
+)
+ACCOUNT_CHANGED_MEANWHILE = (
+    "Your account was changed while you were editing. Not saved. "
+    "Open this page again to see the changes, or save again to overwrite them."
 )
 PERSON_ERRORS = {
     PersonError.USERNAME_INVALID: "Use lowercase letters, numbers and . _ @ - in the username.",

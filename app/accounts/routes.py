@@ -168,9 +168,10 @@ def change_user(person_id: int) -> Response:
     form = PersonForm(suppliers=_suppliers())
     if not form.validate():
         return _user_page(person, form, status=422)
-    if form.version.data and form.version.data != version_of(person):
-        form.form_errors.append(presenters.CHANGED_MEANWHILE)
-        form.version.data = version_of(person)
+    version = version_of(service.audit_fields(person))
+    if form.version.data and form.version.data != version:
+        form.form_errors.append(presenters.USER_CHANGED_MEANWHILE)
+        form.version.data = version
         return _user_page(person, form, status=409)
     old_address = person.mail_address
     try:
@@ -231,6 +232,7 @@ def account() -> Response:
         theme=chosen.theme.value,
         density=chosen.density.value,
         has_shortcuts=chosen.has_shortcuts,
+        version=version_of(service.account_fields(me)),
     )
     return _account_page(form)
 
@@ -244,6 +246,11 @@ def change_account() -> Response:
     if not form.validate():
         return _account_page(form, status=422)
     person = queries.person_by_id(web.db(), access.current_person().id, lock=True) or abort(404)
+    version = version_of(service.account_fields(person))
+    if form.version.data and form.version.data != version:
+        form.form_errors.append(presenters.ACCOUNT_CHANGED_MEANWHILE)
+        form.version.data = version
+        return _account_page(form, status=409)
     old_address = person.mail_address
     service.update_account(
         web.db(),
@@ -433,7 +440,7 @@ def _user_page(
             role=person.role.value,
             known_supplier_ids=sorted(person.supplier_ids),
             active=person.active,
-            version=version_of(person),
+            version=version_of(service.audit_fields(person)),
         )
     saved = "saved" in request.args
     return web.page(

@@ -151,20 +151,11 @@ def update_account(
     preferences: Preferences,
 ) -> None:
     """Change what people set for themselves."""
-
-    def fields() -> dict[str, object]:
-        return {
-            "full_name": person.full_name,
-            "mail_address": person.mail_address,
-            "time_zone": person.time_zone,
-            **read_preferences(person.preferences).as_stored(),
-        }
-
-    before = fields()
+    before = account_fields(person)
     person.full_name, person.mail_address, person.time_zone = full_name, mail_address, time_zone
     person.preferences = {**person.preferences, **preferences.as_stored()}
     session.flush()
-    _record_changes(session, person, before, fields())
+    _record_changes(session, person, before, account_fields(person))
 
 
 def record_throttling(session: Session, person: Person | None, delayed: set[throttle.ThrottleKind]) -> None:
@@ -202,6 +193,16 @@ def audit_fields(person: Person) -> dict[str, object]:
         "role": person.role.value,
         "supplier_ids": sorted(person.supplier_ids),
         "active": person.active,
+    }
+
+
+def account_fields(person: Person) -> dict[str, object]:
+    """What people set for themselves."""
+    return {
+        "full_name": person.full_name,
+        "mail_address": person.mail_address,
+        "time_zone": person.time_zone,
+        **read_preferences(person.preferences).as_stored(),
     }
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.accounts.models import Person
 from app.accounts.preferences import Density, Preferences, Theme, read
 from app.audit.models import AuditAction, AuditEntry
-from tests.people import Browser
+from tests.people import Browser, fields_of
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.usefixtures("fast_hashing")]
 
@@ -39,6 +39,19 @@ def test_account_is_saved_and_audited(asha: Browser, session: Session) -> None:
     assert page.one("#mail_address")["value"] == "asha@supplier.example"
     entry = session.scalars(select(AuditEntry).where(AuditEntry.action == AuditAction.PERSON_CHANGED)).one()
     assert entry.new_values["time_zone"] == "Europe/Paris"
+
+
+def test_account_that_was_changed_in_another_tab_is_not_overwritten(asha: Browser, session: Session) -> None:
+    opened = {**asha.fill("/account", "/account"), "full_name": "Asha K."}
+    save(asha, mail_address="asha@supplier.example")
+    conflict = asha.send("/account", opened)
+    assert conflict.status_code == 409
+    assert "Your account was changed while you were editing." in conflict.visible_text
+    person = session.scalars(select(Person).where(Person.username == "asha")).one()
+    assert (person.full_name, person.mail_address) == ("Asha", "asha@supplier.example")
+    shown = fields_of(conflict.one('form[action="/account"]'))
+    assert (shown["full_name"], shown["mail_address"]) == ("Asha K.", "")
+    assert asha.send("/account", shown).status_code == 303
 
 
 def test_other_preferences_are_kept(asha: Browser, session: Session) -> None:
