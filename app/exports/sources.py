@@ -26,6 +26,7 @@ from app.delivery.models import Message
 from app.inbound import queries as inbound_queries
 from app.inbound.forms import InboundFilterForm
 from app.inbound.models import InboundMessage
+from app.orders import inbox_queries
 from app.orders import queries as order_queries
 from app.orders.forms import OrderFilterForm
 from app.orders.line_responses import encode, from_json
@@ -118,8 +119,8 @@ def _row(source: Source, row: Any, mask: Masker) -> tuple[Any, ...]:
 
 
 def _orders(session: Session, scope: Scope, values: Mapping[str, Any]) -> Page[PurchaseOrder]:
-    filters = order_queries.OrderFilter(**values)
-    page = order_queries.order_page(session, scope, filters, limit=BATCH)
+    filters = inbox_queries.OrderFilter(**values)
+    page = inbox_queries.order_page(session, scope, filters, limit=BATCH)
     order_queries.load_newest_decisions(session, page.rows)
     return page
 

@@ -13,8 +13,8 @@ from sqlalchemy import Select, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from app.db.filters import COUNT_MAX, Scope, count_rows
+from app.orders.inbox_queries import SORTS, OrderFilter, is_after, matching, sort_keys
 from app.orders.models import PurchaseOrder
-from app.orders.queries import SORTS, OrderFilter, is_after, matching, sort_keys
 
 
 @dataclass(frozen=True, slots=True)

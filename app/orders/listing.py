@@ -14,7 +14,7 @@ from app.accounts import access
 from app.accounts.access import Permission
 from app.db.filters import Page
 from app.network.text import whole_number
-from app.orders import bulk_response, inbox_presenters, list_navigation, queries
+from app.orders import bulk_response, inbox_presenters, inbox_queries, list_navigation, queries
 from app.orders.forms import OrderFilterForm
 from app.orders.models import PurchaseOrder
 from app.partners.queries import partner_choices
@@ -27,14 +27,14 @@ LIST_QUERY_MAX = 2000
 """Characters of a list's query string in the URL of an order."""
 
 
-def order_filter(values: Mapping[str, Any]) -> queries.OrderFilter:
+def order_filter(values: Mapping[str, Any]) -> inbox_queries.OrderFilter:
     """The filter of the query for the values of the form."""
-    return queries.OrderFilter(**with_own_name(values))
+    return inbox_queries.OrderFilter(**with_own_name(values))
 
 
 def with_own_name(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of the form with the reader's username for ``me``."""
-    if values.get("assigned") == queries.ME:
+    if values.get("assigned") == inbox_queries.ME:
         return {**values, "assigned": access.current_person().username}
     return dict(values)
 
@@ -60,7 +60,7 @@ def opened_list() -> str:
 def _load(list_request: ListRequest) -> ListPage:
     try:
         page = _page(list_request)
-    except queries.InvalidCursor:
+    except inbox_queries.InvalidCursor:
         list_request.drop_page(inbox_presenters.PAGE_GONE)
         page = _page(list_request)
     can_assign, can_respond = (access.can(needed) for needed in (Permission.ASSIGN, Permission.RESPOND))
@@ -76,7 +76,7 @@ def _load(list_request: ListRequest) -> ListPage:
             work_queue, counts, len(rows), first=list_request.is_first_page, last=not page.next_after
         ),
         active_page=work_queue.name,
-        newest=str(queries.newest_revision_id(web.db())),
+        newest=str(inbox_queries.newest_revision_id(web.db())),
         empty=inbox_presenters.empty_list(work_queue, list_request.values),
         can_select=any(row.can_select for row in rows),
         context={
@@ -95,22 +95,22 @@ def _matching(list_request: ListRequest) -> int:
 
 def _page(list_request: ListRequest) -> Page[PurchaseOrder]:
     filters = order_filter(list_request.values)
-    return queries.order_page(web.db(), access.visible_suppliers(), filters)
+    return inbox_queries.order_page(web.db(), access.visible_suppliers(), filters)
 
 
 def _newer_ids(list_request: ListRequest, than: str) -> Select[int]:
     filters, newest = order_filter(list_request.filters), whole_number(than) or 0
-    return queries.newer_ids(web.db(), access.visible_suppliers(), filters, newest)
+    return inbox_queries.newer_ids(web.db(), access.visible_suppliers(), filters, newest)
 
 
 def _suppliers() -> Choices:
-    return queries.supplier_choices(web.db(), access.visible_suppliers())
+    return inbox_queries.supplier_choices(web.db(), access.visible_suppliers())
 
 
 def _assignees() -> Choices:
-    people = queries.assignees(web.db(), access.visible_suppliers())
+    people = inbox_queries.assignees(web.db(), access.visible_suppliers())
     names = [(person.username, person.display_name) for person in people]
-    return [(queries.ME, "Me"), (queries.UNASSIGNED, "Unassigned"), *names]
+    return [(inbox_queries.ME, "Me"), (inbox_queries.UNASSIGNED, "Unassigned"), *names]
 
 
 ORDERS = Listing(
@@ -148,7 +148,7 @@ def current_list() -> str:
     return opened_list() or "answer=open"
 
 
-def list_filter(query: str) -> queries.OrderFilter:
+def list_filter(query: str) -> inbox_queries.OrderFilter:
     """The filter of a list by its query string."""
     return order_filter(filter_values(query))
 

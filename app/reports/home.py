@@ -16,13 +16,9 @@ from sqlalchemy.orm import Session
 from app.db.filters import COUNT_MAX, Scope, count_rows, in_scope
 from app.inbound.queries import changed_orders
 from app.network.vocabulary import Kind
+from app.orders.inbox_queries import OrderFilter, order_page
 from app.orders.models import Decision, PurchaseOrder
-from app.orders.queries import (
-    OrderFilter,
-    QueueCounts,
-    order_page,
-    queue_counts,
-)
+from app.orders.queries import QueueCounts, queue_counts
 from app.partners.models import Partner
 from app.partners.queries import all_partners
 from app.reports.response_report import ResponseReport, ResponseTotals, response_report

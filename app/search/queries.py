@@ -23,8 +23,8 @@ from app.delivery.models import Message
 from app.inbound import queries as inbound
 from app.inbound.models import InboundMessage
 from app.network.text import search_key
+from app.orders.inbox_queries import OrderFilter, order_page
 from app.orders.models import Decision, PurchaseOrder
-from app.orders.queries import OrderFilter, order_page
 from app.partners.models import LISTED
 from app.webhooks import queries as webhooks
 

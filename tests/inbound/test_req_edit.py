@@ -13,7 +13,8 @@ from app.delivery.resend_blocker import ResendBlocker, resend_blocker
 from app.inbound.models import Effect
 from app.network.reader import dumps
 from app.orders.decisions import AlreadyDecided, CannotRespond, StaleVersion
-from app.orders.queries import OrderFilter, order_page, queue_counts
+from app.orders.inbox_queries import OrderFilter, order_page
+from app.orders.queries import queue_counts
 from tests.buyer import Buyer, inbound_of, message_of, order_of, order_state, refusal
 
 

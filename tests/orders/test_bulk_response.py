@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.audit.models import AuditAction, AuditEntry
 from app.background import worker
 from app.db import Database
-from app.orders import bulk_queries, bulk_response, bulk_routes, queries
+from app.orders import bulk_queries, bulk_response, bulk_routes, inbox_queries
 from app.orders.models import BulkItem, Decision, PurchaseOrder
 from app.ui.numbers import money
 from tests.people import HTMX, Browser, fields_of
@@ -351,7 +351,7 @@ def test_inbox_offers_all_orders_that_match(
 ) -> None:
     arrive(5)
     assert not asha.get("/orders?answer=open").page.select("#select-matching")
-    monkeypatch.setattr(queries.order_page, "__kwdefaults__", {"limit": 2})
+    monkeypatch.setattr(inbox_queries.order_page, "__kwdefaults__", {"limit": 2})
     page = asha.get("/orders?answer=open")
     assert page.one("[form=select-matching]").get_text() == "Select all 5 that match"
     assert fields_of(page.one("#select-matching"))["list"] == "answer=open"

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.network.vocabulary import Status
-from app.orders import queries
+from app.orders import inbox_queries
 from app.orders.models import Delivery, PurchaseOrder, ResponseState
 from tests.people import HTMX, Browser, po_numbers
 
@@ -51,11 +51,13 @@ def test_pages_continue_in_a_sort_by_any_type_of_column(
     session: Session, arrive: Any, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     arrive(7)
-    monkeypatch.setitem(queries.SORTS, name, (getattr(PurchaseOrder, name), True))
+    monkeypatch.setitem(inbox_queries.SORTS, name, (getattr(PurchaseOrder, name), True))
     seen: list[int] = []
     after: str | None = ""
     while after is not None:
-        page = queries.order_page(session, None, queries.OrderFilter(sort=name, after=after), limit=3)
+        page = inbox_queries.order_page(
+            session, None, inbox_queries.OrderFilter(sort=name, after=after), limit=3
+        )
         seen += [order.id for order in page.rows]
         after = page.next_after
     assert len(seen) == len(set(seen)) == 7

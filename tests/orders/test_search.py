@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from app.db import Database
 from app.db.text_search import TextIndex, matching_ids
 from app.network.text import search_key
-from app.orders import queries
+from app.orders import inbox_queries
+from app.orders.inbox_queries import OrderFilter, order_page
 from app.orders.models import PurchaseOrder
-from app.orders.queries import OrderFilter, order_page
 from tests.queries import set_order
 
 WORDS = ['say "no"', "100 % cotton", "a_b", "back\\slash", "संदर्भ क्रमांक", "straße 5", "x y", "it's", "zz"]
@@ -80,7 +80,7 @@ def test_search_with_many_matches_walks_the_list(
     by_index = listed(session, "por", sort="-received_at")
     assert len(by_index) == 8
     assert matching_ids(session, TextIndex.ORDERS, "por", limit=7) is None
-    monkeypatch.setattr(queries, "SORTED_MAX", 7)
+    monkeypatch.setattr(inbox_queries, "SORTED_MAX", 7)
     assert listed(session, "por", sort="-received_at") == by_index
 
 

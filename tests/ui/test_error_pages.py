@@ -56,7 +56,7 @@ def test_exception_page_has_a_reference_from_the_log(
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("app.orders.queries.order_page", broken)
+    monkeypatch.setattr("app.orders.inbox_queries.order_page", broken)
     response = asha.get("/orders")
     assert response.status_code == 500
     assert "Something went wrong on our side" in response.visible_text
@@ -97,7 +97,7 @@ def test_exception_in_a_form_says_to_check_before_retrying(
     assert response.status_code == 500
     assert "Check if it was saved before retrying" in response.visible_text
     assert not [link for link in response.page.select("main a") if link.get_text() == "Try again"]
-    monkeypatch.setattr("app.orders.queries.order_page", broken)
+    monkeypatch.setattr("app.orders.inbox_queries.order_page", broken)
     again = next(
         link for link in asha.get("/orders?q=a").page.select("main a") if link.get_text() == "Try again"
     )

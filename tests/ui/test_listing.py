@@ -16,8 +16,8 @@ from app.audit.listing import AUDIT
 from app.audit.queries import AuditFilter
 from app.inbound.listing import INBOUND
 from app.inbound.queries import InboundFilter
+from app.orders.inbox_queries import SORTS, OrderFilter
 from app.orders.listing import ORDERS
-from app.orders.queries import SORTS, OrderFilter
 from app.ui.listing import Listing
 from app.webhooks.listing import WEBHOOKS
 from app.webhooks.queries import MessageFilter
