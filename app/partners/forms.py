@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from wtforms import (
     BooleanField,
@@ -20,7 +21,7 @@ from wtforms import (
 from wtforms.validators import InputRequired, Length, Optional, ValidationError
 
 from app.partners.durations import read_list, read_waits, waits_text
-from app.partners.keys import BadPartner
+from app.partners.keys import BadPartner, raise_all
 from app.partners.models import Partner
 from app.partners.service import HEADERS_MAX, REASON_MAX, Details, OAuth
 from app.ui.fields import Rows, Seconds, Whole, choices, folded, reason_field
@@ -43,6 +44,7 @@ HEADER = "header:"
 """Prefix of a header name among the entered secrets."""
 SECRETS = ("bearer_token", "oauth_client_secret", "client_certificate")
 """Secret fields, besides the values of headers."""
+_NEW_HOST = "the URL has a new host"
 
 
 class HeaderForm(Form):
@@ -179,6 +181,8 @@ class PartnerForm(FlaskForm):
 
         Errors: BadPartner if a secret is missing.
         """
+        if saved:
+            raise_all(list(self._secrets_of_another_host(saved, secrets)))
         return Details(
             name=self.name.data or "",
             base_url=self.base_url.data or "",
@@ -218,6 +222,22 @@ class PartnerForm(FlaskForm):
             self.form_errors.append(text)
         else:
             field.errors = [*field.errors, text]
+
+    def _secrets_of_another_host(self, saved: Partner, secrets: Mapping[str, str]) -> Iterator[BadPartner]:
+        """Errors for saved secrets that a new host would receive: a stolen session could read them there."""
+        is_moved = _is_other_host(saved.base_url, self.base_url.data or "")
+        if is_moved:
+            kept = {name.lower() for name, _ in saved.headers if HEADER + name.lower() not in secrets}
+            for row in self.headers:
+                name = (row.data["name"] or "").strip()
+                if name.lower() in kept:
+                    yield BadPartner(f"enter the value of {name} again: {_NEW_HOST}", "headers", header=name)
+        method, oauth = self.authorization.data, saved.oauth or {}
+        if method == "bearer" and is_moved and saved.bearer_token and "bearer_token" not in secrets:
+            yield BadPartner(f"enter the token again: {_NEW_HOST}", "bearer_token")
+        is_moved |= _is_other_host(oauth.get("token_url", ""), self.oauth_token_url.data or "")
+        if method == "oauth" and is_moved and oauth and "oauth_client_secret" not in secrets:
+            yield BadPartner(f"enter the client secret again: {_NEW_HOST}", "oauth_client_secret")
 
     def _headers(self, saved: Partner | None, secrets: Mapping[str, str]) -> list[tuple[str, str]]:
         known = {name.lower(): value for name, value in saved.headers} if saved else {}
@@ -285,6 +305,15 @@ class KeyForm(FlaskForm):
     def grace_time(self) -> timedelta | None:
         """How long until the old ones expire; None leaves them as they are."""
         return None if self.grace.data == "keep" else timedelta(hours=int(self.grace.data))
+
+
+def _is_other_host(saved_url: str, url: str) -> bool:
+    """Whether a URL has another host than the saved one. One without a host is refused elsewhere."""
+    try:
+        host = urlsplit(url.strip()).hostname
+    except ValueError:
+        return False
+    return bool(host) and host != urlsplit(saved_url).hostname
 
 
 def version_of(partner: Partner) -> str:

@@ -48,6 +48,13 @@ class BadPartner(ValueError):
         return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
+def raise_all(errors: Sequence[BadPartner]) -> None:
+    """Raise the first of the errors, with the others in ``other_errors``; nothing if there is none."""
+    if errors:
+        errors[0].other_errors = list(errors[1:])
+        raise errors[0]
+
+
 def add_key(
     session: Session, partner: Partner, key: str | None = None, *, grace: timedelta | None = None
 ) -> str:

@@ -20,7 +20,7 @@ from app.db import advisory_lock
 from app.network.headers import SET_BY_CLIENT
 from app.partners import keys, queries, texts
 from app.partners.certificates import BadCertificate, read_authorities, read_pair
-from app.partners.keys import BadPartner
+from app.partners.keys import BadPartner, raise_all
 from app.partners.masking import named_secrets
 from app.partners.models import Partner, PauseCode
 from app.tasks import mail
@@ -249,9 +249,7 @@ def _checked(details: Details) -> dict[str, Any]:
             values |= part(details)
         except BadPartner as error:
             errors.append(error)
-    if errors:
-        errors[0].other_errors = errors[1:]
-        raise errors[0]
+    raise_all(errors)
     return values
 
 

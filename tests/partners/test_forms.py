@@ -100,7 +100,7 @@ def test_secret_over_plain_http_requires_a_confirmation(admin: Browser, session:
     assert partner
     url = edit_url(partner)
     assert admin.send(url, filled(admin, url, contact="Kiran")).status_code == 303, "confirmed once"
-    moved = filled(admin, url, base_url="http://other.example", untested="y")
+    moved = filled(admin, url, base_url="http://other.example", untested="y", **header)
     assert "unencrypted to http://other.example" in admin.send(url, moved).visible_text
 
 
@@ -184,6 +184,57 @@ def test_secrets_can_be_kept_replaced_and_removed(
     removed = filled(admin, url, untested="y", **{"headers-0-name": ""})
     assert admin.send(url, removed).status_code == 303
     assert row().headers == []
+
+
+@pytest.mark.parametrize("intent", ["", "try"])
+def test_saved_secrets_are_not_sent_to_a_new_host(
+    admin: Browser, serve: Any, partner: Partner, row: Any, secrets: list[str], intent: str
+) -> None:
+    url, endpoint = edit_url(partner), serve(behaves)
+    moved = endpoint.url("").replace("127.0.0.1", "localhost")
+    fields = filled(admin, url, base_url=moved, oauth_token_url=moved, intent=intent)
+    refused = admin.send(url, fields)
+    assert refused.status_code == 422
+    assert "Enter the value of X-Api-Key again: the URL has a new host." in refused.visible_text
+    assert "Enter the client secret again: the URL has a new host." in refused.visible_text
+    assert not endpoint.received
+    assert row().base_url != moved
+    entered = {**fields_on(refused, url), "headers-0-value": "new-key", "oauth_client_secret": "new-secret"}
+    assert admin.send(url, {**entered, "untested": "y", "intent": ""}).status_code == 303
+    assert (row().headers, row().oauth["client_secret"]) == ([["X-Api-Key", "new-key"]], "new-secret")
+
+
+def test_saved_token_is_not_sent_to_a_new_host(
+    admin: Browser, partner: Partner, row: Any, session: Session
+) -> None:
+    session.get_one(Partner, partner.id).bearer_token = "a-token-of-ours"
+    session.commit()
+    url = edit_url(partner)
+    refused = admin.send(url, filled(admin, url, base_url="https://other.example", untested="y"))
+    assert refused.one("#bearer_token-error").get_text().strip().startswith("Enter the token again")
+    assert "Leave blank" not in refused.one("#bearer_token").parent.get_text()
+    assert row().base_url != "https://other.example"
+
+
+def test_client_secret_is_not_sent_to_the_new_host_of_a_token_url(
+    admin: Browser, partner: Partner, row: Any, secrets: list[str]
+) -> None:
+    url = edit_url(partner)
+    fields = filled(admin, url, oauth_token_url="https://other.example/token", untested="y")
+    refused = admin.send(url, fields)
+    assert "Enter the client secret again" in refused.visible_text
+    assert "Enter the value of" not in refused.visible_text
+    assert row().oauth["token_url"] == "http://127.0.0.1:9/token"
+
+
+def test_secrets_are_kept_if_only_the_path_of_a_url_changes(
+    admin: Browser, partner: Partner, row: Any, secrets: list[str]
+) -> None:
+    url, corrected = edit_url(partner), f"{row().base_url}/gate"
+    fields = filled(admin, url, base_url=corrected, oauth_token_url="http://127.0.0.1:9/tokens", untested="y")
+    assert admin.send(url, fields).status_code == 303
+    assert (row().base_url, row().oauth["client_secret"]) == (corrected, "client-secret-of-ours")
+    assert row().headers == [["X-Api-Key", "a-secret-of-ours"]]
 
 
 def test_concurrent_edit_saves_nothing_and_keeps_input(admin: Browser, partner: Partner, row: Any) -> None:
