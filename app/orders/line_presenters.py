@@ -203,7 +203,7 @@ def line_sentence(body: Any, responses: Sequence[LineResponse], kind: str) -> st
     if responses:
         return response_summary(body, responses, kind).sentence
     verb = _verb(kind)
-    ordered = "" if verb == "reject" else " as ordered"
+    ordered = " as ordered" if verb == "confirm" else ""
     return f"You {verb} {_all_lines(len(body.item_lists))}{ordered}."
 
 

@@ -62,6 +62,26 @@ def test_changed_value_of_a_line_is_marked_until_it_is_as_ordered(form: Page) ->
     expect(line.locator(".is-changed")).to_have_count(0)
 
 
+def test_reject_hides_lines_unless_one_is_edited(
+    page: Page, site: str, sign_in: Callable[[str], None], arrive: Any
+) -> None:
+    sign_in("asha")
+    page.goto(f"{site}/orders/{arrive(3)[2]}/answer")
+    lines, hint = page.locator(".line-editor"), page.get_by_text("To reject only some lines, choose Confirm.")
+    confirm, reject = (page.get_by_role("radio", name=name).first for name in ("Confirm", "Reject"))
+    page.get_by_text("Line by line").click()
+    expect(lines).to_be_visible()
+    reject.check()
+    expect(lines).to_be_hidden()
+    expect(hint).to_be_visible()
+    confirm.check()
+    expect(hint).to_be_hidden()
+    lines.get_by_role("radio", name="Change").first.check()
+    reject.check()
+    expect(lines).to_be_visible()
+    expect(hint).to_be_hidden()
+
+
 def test_preview_session_ended_closes_and_keeps_text(form: Page) -> None:
     remarks, preview = form.get_by_label("Remarks for the buyer"), form.locator("#preview")
     form.get_by_role("button", name="Preview message").click()

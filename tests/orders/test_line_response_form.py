@@ -203,6 +203,15 @@ def test_all_lines_are_set_as_ordered_again(asha: Browser, order_id: int) -> Non
     assert page.one("#line-sentence").get_text() == "You confirm all 3 lines as ordered."
 
 
+@pytest.mark.parametrize(("response", "verb"), [("REJECT", "reject"), ("RETURN", "return")])
+def test_sentence_of_a_response_to_the_whole_order_names_no_lines_as_ordered(
+    asha: Browser, order_id: int, response: str, verb: str
+) -> None:
+    url = f"/orders/{order_id}/answer"
+    part = asha.send(f"{url}/lines/summary", asha.fill(url, url) | {"supplier_response": response})
+    assert part.one("#line-sentence").get_text() == f"You {verb} all 3 lines."
+
+
 def test_summary_updates_the_sentence_and_the_lines(asha: Browser, order_id: int) -> None:
     url = f"/orders/{order_id}/answer"
     fields = {**asha.fill(url, url), **CHANGES, "lines-0-unit_price": "50400"}
