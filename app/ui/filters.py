@@ -39,6 +39,7 @@ from app.ui.times import (
     iso_time,
     long_day,
     moment,
+    printed_time,
     until,
 )
 
@@ -112,6 +113,7 @@ def init_app(app: Flask) -> None:
         moment=lambda when: moment(when, web.zone(), clock.now()),
         iso_time=iso_time,
         exact_time=lambda when: exact_time(when, web.zone()),
+        printed_time=lambda when: printed_time(when, web.zone()),
         long_day=lambda when: long_day(when, web.zone()),
         clock_time=lambda when: clock_time(when, web.zone()),
         until=lambda when: until(when, clock.now()),

@@ -28,6 +28,12 @@ def exact_time(when: datetime, zone: ZoneInfo) -> str:
     return f"{local:%A}, {local.day} {local:%B %Y, %H:%M:%S %Z}"
 
 
+def printed_time(when: datetime, zone: ZoneInfo) -> str:
+    """A time that is still true on paper: ``22 Nov 2026, 18:03``."""
+    local = when.astimezone(zone)
+    return f"{short_day(local, year=True)}, {local:%H:%M}"
+
+
 def long_day(when: datetime, zone: ZoneInfo) -> str:
     """A day in full: ``Monday, 23 November 2026``."""
     local = when.astimezone(zone)

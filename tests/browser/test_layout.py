@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,9 @@ SET_TEXT = "(elements, text) => elements.forEach((element) => (element.lastChild
 LINES = "(elements) => Math.max(...elements.map((element) => element.getClientRects().length))"
 CUT = """(elements) => elements.filter((element) => element.scrollWidth > element.clientWidth)
     .map((element) => element.textContent)"""
+
+PRINTED = """(times) => times.filter((time) => time.getClientRects().length)
+    .map((time) => getComputedStyle(time).fontSize === "0px" && getComputedStyle(time, "::after").content)"""
 
 
 @pytest.fixture
@@ -162,3 +166,15 @@ def test_open_tab_and_count_of_the_bell_stay_in_view_on_a_phone(
     page.locator(".bell .count").evaluate("(count) => (count.textContent = '99+')")
     count, search = (page.locator(name).bounding_box() for name in (".bell .count", ".sidebar-search"))
     assert count and search and count["x"] + count["width"] <= search["x"]
+
+
+def test_printed_list_has_absolute_times_only(
+    page: Page, site: str, sign_in: Callable[[str], None], answered: list[int]
+) -> None:
+    sign_in("asha")
+    page.goto(f"{site}/orders")
+    page.emulate_media(media="print")
+    printed = page.locator(".list time[title]").evaluate_all(PRINTED)
+    assert len(printed) == 3, "a deadline is printed once"
+    for text in printed:
+        assert re.fullmatch(r'"\d\d? [A-Z][a-z]{2} \d{4}, \d\d:\d\d"', text), text
