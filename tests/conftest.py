@@ -449,7 +449,11 @@ def deliver_with(
     claim_one: Callable[[], ClaimedMessage], end_attempt: Callable[[ClaimedMessage, str], None]
 ) -> Callable[[str], None]:
     """Send the one message that is due, with this result."""
-    return lambda how="ok": end_attempt(claim_one(), how)
+
+    def deliver_with(how: str = "ok") -> None:
+        end_attempt(claim_one(), how)
+
+    return deliver_with
 
 
 @pytest.fixture

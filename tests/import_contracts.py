@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+from grimp import ImportGraph
 from importlinter import Contract, ContractCheck, output
 from importlinter.domain.fields import ListField, StringField
 
@@ -42,9 +45,11 @@ class PackageRules(Contract):
     layers = ListField(subfield=StringField())
     exceptions = ListField(subfield=StringField(), required=False)
 
-    def check(self, graph, verbose):  # type: ignore[no-untyped-def]
+    def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
         """Compare every import of ``app`` with the rules."""
-        ranks = {name.strip(): rank for rank, layer in enumerate(self.layers) for name in layer.split("|")}
+        # A contract holds the values of its fields under their names.
+        layers, exceptions = cast("list[str]", self.layers), cast("list[str] | None", self.exceptions)
+        ranks = {name.strip(): rank for rank, layer in enumerate(layers) for name in layer.split("|")}
         broken = []
         for importer in sorted(module for module in graph.modules if module.split(".")[0] == "app"):
             if is_composition(importer) or package_of(importer) == "migrations":
@@ -52,10 +57,10 @@ class PackageRules(Contract):
             for imported in sorted(graph.find_modules_directly_imported_by(importer)):
                 line = f"{importer} -> {imported}"
                 if imported.split(".")[0] == "app" and not self._allows(importer, imported, ranks):
-                    broken += [] if line in (self.exceptions or ()) else [line]
+                    broken += [] if line in (exceptions or ()) else [line]
         return ContractCheck(kept=not broken, metadata={"broken": broken})
 
-    def render_broken_contract(self, check):  # type: ignore[no-untyped-def]
+    def render_broken_contract(self, check: ContractCheck) -> None:
         """Print the imports that break the rules."""
         for line in check.metadata["broken"]:
             output.print_error(line)

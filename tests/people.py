@@ -108,9 +108,14 @@ class ParsedResponse(TestResponse):
 
     def one(self, selector: str) -> Tag:
         """The only element that matches."""
-        elements = self.page.select(selector)
-        assert len(elements) == 1, f"{len(elements)} elements match {selector}"
-        return elements[0]
+        return one(self.page, selector)
+
+
+def one(element: Tag, selector: str) -> Tag:
+    """The only descendant that matches."""
+    elements = element.select(selector)
+    assert len(elements) == 1, f"{len(elements)} elements match {selector}"
+    return elements[0]
 
 
 def po_numbers(page: ParsedResponse) -> list[str]:
@@ -121,11 +126,18 @@ def po_numbers(page: ParsedResponse) -> list[str]:
 class Browser(FlaskClient):
     """A browser without JavaScript: it parses strictly and submits all fields of a form."""
 
-    def open(self, *args: Any, **kwargs: Any) -> Any:
-        response = super().open(*args, **kwargs)
+    def open(self, *args: Any, **options: Any) -> ParsedResponse:
+        response = super().open(*args, **options)
+        assert isinstance(response, ParsedResponse)
         if response.mimetype == "text/html" and response.status_code != 304:
             parse_strictly(response.get_data())
         return response
+
+    def get(self, *args: Any, **options: Any) -> ParsedResponse:
+        return self.open(*args, **options, method="GET")
+
+    def post(self, *args: Any, **options: Any) -> ParsedResponse:
+        return self.open(*args, **options, method="POST")
 
     def fill(self, url: str, action: str) -> dict[str, Any]:
         """Open ``url`` and return the fields of its form that posts to ``action``, as sent."""
@@ -136,22 +148,22 @@ class Browser(FlaskClient):
         assert forms, f"no form on {url} posts to {action}"
         return fields_of(BeautifulSoup(forms[0], "html.parser"))
 
-    def send(self, url: str, fields: dict[str, Any], **more: Any) -> Any:
+    def send(self, url: str, fields: dict[str, Any], **more: Any) -> ParsedResponse:
         """POST the fields as a form does."""
         body = urlencode(fields, doseq=True)
         return self.post(url, data=body, content_type="application/x-www-form-urlencoded", **more)
 
-    def submit(self, url: str, action: str, *, headers: Any = None, **fields: Any) -> Any:
+    def submit(self, url: str, action: str, *, headers: Any = None, **fields: Any) -> ParsedResponse:
         """Open ``url``, fill in its form that posts to ``action``, and submit it."""
         return self.send(action, {**self.fill(url, action), **fields}, headers=headers)
 
-    def sign_in(self, username: str, password: str = PASSWORD, url: str = "/login") -> Any:
+    def sign_in(self, username: str, password: str = PASSWORD, url: str = "/login") -> ParsedResponse:
         """Submit the sign-in form."""
         return self.submit(url, url, username=username, password=password)
 
     def respond(
         self, order_id: int, response: str = "ACCEPT", remarks: str = "Confirmed", **more: Any
-    ) -> Any:
+    ) -> ParsedResponse:
         """Open the response form of an order, fill it in and submit it."""
         url = f"/orders/{order_id}/answer"
         return self.submit(url, url, supplier_response=response, supplier_remarks=remarks, **more)
@@ -167,7 +179,7 @@ def fields_of(form: Tag) -> dict[str, Any]:
     """The successful controls of a form, as HTML defines them; buttons are left out."""
     fields: dict[str, Any] = {}
     for control in form.find_all(["input", "select", "textarea"]):
-        name = control.get("name")
+        name = str(control.get("name", ""))
         kind = control.get("type", "text")
         if not name or kind in ("submit", "button", "image") or control.has_attr("disabled"):
             continue

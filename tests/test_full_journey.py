@@ -14,7 +14,7 @@ def test_order_from_receipt_to_delivery(
     # The order arrives and needs a response.
     assert buyer.send().get_json()["response_code"] == 0
     (link,) = {
-        link["href"]
+        str(link["href"])
         for link in asha.get("/orders?answer=open").page.select("#orders-list a[href^='/orders/']")
         if link.get_text(strip=True) == "MAL/2611/45007"
     }

@@ -61,11 +61,10 @@ def test_view_without_a_permission_is_closed(app: Flask, browser_of: Callable[[s
 
 def test_actor_is_the_person_with_address_and_browser(app: Flask) -> None:
     person = Person(id=5, username="asha", full_name="Asha Kulkarni", role=Role.SUPPLIER)
-    place = {"address": "192.0.2.1", "user_agent": "Firefox"}
     environ = {"REMOTE_ADDR": "192.0.2.1", "HTTP_USER_AGENT": "Firefox"}
     with app.test_request_context(environ_overrides=environ):
-        assert actor(person) == Actor(person.display_name, 5, "supplier", **place)
-        assert actor(None) == Actor(**place)
+        assert actor(person) == Actor(person.display_name, 5, "supplier", "192.0.2.1", "Firefox")
+        assert actor(None) == Actor(address="192.0.2.1", user_agent="Firefox")
 
 
 REDIRECTING = ("/", "/views/start", "/orders/answers/all")

@@ -79,8 +79,12 @@ def test_password_matches_only_its_own_hash() -> None:
 
 def test_unknown_user_takes_a_hash_and_never_matches(monkeypatch: pytest.MonkeyPatch) -> None:
     verified: list[str] = []
-    hasher = SimpleNamespace(verify=lambda stored, _password: not verified.append(stored))
-    monkeypatch.setattr(passwords, "_hasher", hasher)
+
+    def verify(stored: str, _password: str) -> bool:
+        verified.append(stored)
+        return True
+
+    monkeypatch.setattr(passwords, "_hasher", SimpleNamespace(verify=verify))
     assert not is_password(None, "x")
     assert verified == [UNKNOWN_USER_HASH]
 

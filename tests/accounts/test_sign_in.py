@@ -61,7 +61,7 @@ def test_sign_in_returns_to_the_requested_page(anonymous: Browser) -> None:
 def test_sign_in_never_redirects_to_another_site(anonymous: Browser, target: str) -> None:
     page = anonymous.get("/login", query_string={"next": target})
     fields = {"csrf_token": page.csrf_token, "username": "asha", "password": PASSWORD}
-    response = anonymous.send(page.one("form")["action"], fields)
+    response = anonymous.send(str(page.one("form")["action"]), fields)
     assert response.location == "/"
 
 

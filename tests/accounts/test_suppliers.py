@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import Supplier
 from app.delivery.models import Message
-from tests.people import BEARINGS, TRIVENI, Browser, fields_of
+from tests.people import BEARINGS, TRIVENI, Browser, fields_of, one
 
 pytestmark = pytest.mark.sqlite
 
@@ -31,6 +31,12 @@ def sent_tags(session: Session) -> dict[str, dict[str, str]]:
     return {body["b2bIds"]["supplierB2BId"]: body["device"]["tag"] for body in bodies}
 
 
+def ids_by_supplier(browser: Browser, order_ids: list[int]) -> dict[str, int]:
+    """The last of these orders of each supplier."""
+    orders = [browser.get(f"/orders/{order_id}.json").get_json() for order_id in order_ids]
+    return {order["supplier_b2b_id"]: order["id"] for order in orders}
+
+
 def test_device_tag_of_a_supplier_is_the_default_of_its_responses(
     admin: Browser, asha: Browser, arrive: Any, session: Session
 ) -> None:
@@ -39,7 +45,7 @@ def test_device_tag_of_a_supplier_is_the_default_of_its_responses(
     page = admin.get(response.location)
     assert "Saved." in page.one("[role=status].notice[autofocus]").get_text()
     assert "Set by Admin" in page.visible_text
-    ids = {asha.get(f"/orders/{order_id}.json").json["supplier_b2b_id"]: order_id for order_id in arrive(3)}
+    ids = ids_by_supplier(asha, arrive(3))
     for order_id in ids.values():
         asha.respond(order_id)
     default = {"name": "INITIATING_CHANNEL", "value": "WEB"}
@@ -50,7 +56,7 @@ def test_bulk_response_uses_the_tag_of_each_supplier(
     admin: Browser, asha: Browser, arrive: Any, session: Session
 ) -> None:
     save(admin, BEARINGS, "POSTAL_CODE", "411019")
-    ids = {asha.get(f"/orders/{order_id}.json").json["supplier_b2b_id"]: order_id for order_id in arrive(3)}
+    ids = ids_by_supplier(asha, arrive(3))
     planned = asha.get("/orders/answers/plan", query_string={"order_ids": list(ids.values())})
     (form,) = planned.page.select("form[action='/orders/answers']")
     fields = {**fields_of(form), "order_ids": list(ids.values()), "versions": []}
@@ -96,7 +102,7 @@ def test_only_administrators_see_the_link(admin: Browser, ravi: Browser) -> None
 def test_suppliers_are_listed_with_names_and_users(admin: Browser, arrive: Any) -> None:
     arrive(3)
     rows = {
-        row.select_one("input[name=b2b_id]")["value"]: row.get_text(" ")
+        str(one(row, "input[name=b2b_id]")["value"]): row.get_text(" ")
         for row in admin.get("/suppliers").page.select(".supplier-table tbody tr")
     }
     assert set(rows) == {TRIVENI, BEARINGS}

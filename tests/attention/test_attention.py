@@ -163,7 +163,7 @@ def test_paused_partners_and_unmatched_messages_are_for_support_only(
     assert "Reprocess" in rows[1]
     assert badge(meera) == ""
     link = ravi.get("/attention").page.select(".attention-item-actions a.subline")[1]
-    key = link["href"].removeprefix("/attention/")
+    key = str(link["href"]).removeprefix("/attention/")
     assert meera.get(f"/attention/{key}").status_code == 404
     assert "reopens automatically" not in ravi.get(f"/attention/{key}").visible_text
     assert submit(ravi, key, "close", reason="Sent by mistake").status_code == 303

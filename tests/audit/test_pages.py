@@ -16,7 +16,7 @@ from app.db import Database
 from app.db.text_search import TextIndex, matching_ids
 from app.delivery.models import Message
 from app.delivery.service import cancel_manually
-from tests.people import Browser
+from tests.people import Browser, one
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_empty_and_unchanged_values_are_left_out(meera: Browser, database: Datab
         )
         session.commit()
     values = {
-        pair.dt.get_text(): " ".join(pair.dd.get_text(" ").split())
+        one(pair, "dt").get_text(): " ".join(one(pair, "dd").get_text(" ").split())
         for pair in meera.get("/audit").page.select(".audit-values > div")
     }
     assert values == {"paused reason": "before: moving now: none", "deadline seconds": "now: 0"}

@@ -76,6 +76,7 @@ def _rate_of(app: Flask, person_id: int, ids: list[int], *, deliverers: int) -> 
             .join(Message, Message.id == Attempt.message_id)
             .where(Message.order_id.in_(ids))
         ).one()
+    assert first and last
     return len(ids) / float((last - first).total_seconds())
 
 

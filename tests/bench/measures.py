@@ -150,7 +150,9 @@ def deliver_door(folder: Path, *, count: int = 60) -> Iterator[Line]:
                 )
             ).all()
         waits = [
-            (float(read_json(body)["accepted"]) - committed[order_id]) * 1000 for order_id, body in responses
+            (float(read_json(body)["accepted"]) - committed[order_id]) * 1000
+            for order_id, body in responses
+            if order_id
         ]
         bare = requests.Session()
         bare.trust_env = False

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -81,7 +81,7 @@ def test_pages_of_supplier_staff_are_accessible(
 
     page.goto(f"{site}/orders/answers/upload")
     sheet = f"Order ID,Version,Response\n{fourth},1,Confirm\n{first},1,maybe\n0,1,Confirm\n"
-    file = {"name": "orders.csv", "mimeType": "text/csv", "buffer": sheet.encode()}
+    file: FilePayload = {"name": "orders.csv", "mimeType": "text/csv", "buffer": sheet.encode()}
     page.locator("#file").set_input_files({**file, "buffer": b"x"})
     page.get_by_role("button", name="Upload and check").click()
     expect(page.locator("#file-error")).to_be_visible()
@@ -189,13 +189,9 @@ def test_chart_steps_are_reached_with_arrow_keys(
     session: Session,
     move_clock: Any,
 ) -> None:
-    for number, order_id in enumerate(arrive(2), start=1):
+    for order_id in arrive(2):
         confirm(order_id)
-        wait_until(
-            lambda number=number: (
-                [message.state for message in all_messages(session)] == [MessageState.DELIVERED] * number
-            )
-        )
+        wait_until(lambda: {message.state for message in all_messages(session)} == {MessageState.DELIVERED})
         move_clock(minutes=3)
     sign_in("ravi")
     page.goto(f"{site}/health?range=1h")

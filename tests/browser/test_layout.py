@@ -149,7 +149,7 @@ def test_labels_of_the_response_report_fit_on_a_phone(
 def test_long_rejection_reason_is_not_cut(
     page: Page, site: str, sign_in: Callable[[str], None], arrive: Any, asha: Browser
 ) -> None:
-    asha.respond(*arrive(1), "REJECT", remarks="OUTOFSTOCK" * 10)
+    asha.respond(arrive(1)[0], "REJECT", remarks="OUTOFSTOCK" * 10)
     sign_in("asha")
     page.goto(f"{site}/reports/answers")
     assert not page.locator(".scrolls:has(.reasons)").evaluate_all(CUT)

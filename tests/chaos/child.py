@@ -8,13 +8,17 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from types import FrameType
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from app.db import Database, encryption
 from app.delivery import connections, worker
 from app.delivery.events import message_events
+from app.delivery.recording import AttemptResult, record_results
 from app.delivery.worker import DeliveryWorker
 from app.orders.projection import update_orders
 
@@ -69,14 +73,12 @@ def _after_the_post(_deliverer: DeliveryWorker, kill: Callable[[], None]) -> Non
 
 
 def _before_the_record(_deliverer: DeliveryWorker, kill: Callable[[], None]) -> None:
-    record = worker.record_results
-
-    def patched(session: Any, finished: Any, *rest: Any, **options: Any) -> None:
-        if finished:
+    def patched(session: Session, results: Sequence[AttemptResult], now: datetime) -> None:
+        if results:
             kill()
-        record(session, finished, *rest, **options)
+        record_results(session, results, now)
 
-    worker.record_results = patched
+    worker.record_results = patched  # type: ignore[attr-defined]
 
 
 def _after_the_record(deliverer: DeliveryWorker, kill: Callable[[], None]) -> None:

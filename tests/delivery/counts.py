@@ -43,6 +43,7 @@ def plain_totals(
         delivers = is_delivered and attempt.message_id not in delivered
         if delivers:
             delivered.add(attempt.message_id)
+        assert attempt.ended_at and attempt.outcome
         if not since <= attempt.ended_at < until:
             continue
         entry = result[step_start(attempt.ended_at, step), partner_id]

@@ -52,8 +52,9 @@ class Received:
 
     def header(self, name: str) -> str | None:
         """Return the only header of this name, None if there is none."""
-        (value,) = [value for key, value in self.headers if key.lower() == name.lower()] or [None]
-        return value
+        values = [value for key, value in self.headers if key.lower() == name.lower()]
+        assert len(values) <= 1
+        return values[0] if values else None
 
 
 class Connection:

@@ -37,6 +37,10 @@ def everything_is_delivered(session: Session) -> Callable[[], bool]:
     return lambda: {message.state for message in all_messages(session)} == {MessageState.DELIVERED}
 
 
+def has_more_lines(file: Path, count: int) -> Callable[[], bool]:
+    return lambda: len(file.read_text().splitlines()) > count
+
+
 def test_several_workers_send_each_message_once(
     app: Flask, database: Database, session: Session, partner: Partner, tmp_path: Path, change_partner: Any
 ) -> None:
@@ -104,7 +108,7 @@ def test_database_restart_under_load_loses_nothing(mode: str, tmp_path: Path) ->
             asha = asha_at(app)
             processes = [start(database.url, {"senders": 4}, None) for _ in range(2)]
             for minimum in (20, 80):
-                wait_until(lambda minimum=minimum: len(record.read_text().splitlines()) > minimum)
+                wait_until(has_more_lines(record, minimum))
                 server.stop(mode)
                 assert asha.get("/orders").status_code == 503
                 server.start()

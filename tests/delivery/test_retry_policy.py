@@ -94,13 +94,14 @@ def flags(verdict: Verdict) -> set[str]:
 
 DELIVERED, REFUSED, RETRY, FAILED = Step.DELIVERED, Step.REFUSED, Step.RETRY, Step.FAILED
 
-# Step, reason and flags of a verdict.
-ACCEPTED = (DELIVERED, Reason.DELIVERED, set())
-REFUSED_BY_BODY = (REFUSED, Reason.REFUSED_BY_PARTNER, set())
-REFUSED_BY_STATUS = (REFUSED, Reason.REFUSED_STATUS, set())
+Expected = tuple[Step, Reason, set[str]]
+"""Step, reason and flags of a verdict."""
+ACCEPTED: Expected = (DELIVERED, Reason.DELIVERED, set())
+REFUSED_BY_BODY: Expected = (REFUSED, Reason.REFUSED_BY_PARTNER, set())
+REFUSED_BY_STATUS: Expected = (REFUSED, Reason.REFUSED_STATUS, set())
 WRONG_OBJECT = (RETRY, Reason.WRONG_OBJECT, {"unknown"})
 UNREADABLE = (RETRY, Reason.UNREADABLE_RESPONSE, {"unknown"})
-REDIRECT = (RETRY, Reason.REDIRECT, set())
+REDIRECT: Expected = (RETRY, Reason.REDIRECT, set())
 CREDENTIALS = (RETRY, Reason.CREDENTIALS, {"credentials"})
 SERVER_ERROR = (RETRY, Reason.SERVER_ERROR, {"unknown"})
 

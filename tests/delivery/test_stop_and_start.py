@@ -20,6 +20,7 @@ from app import clock
 from app.config import ROOT, Settings
 from app.db import Database
 from app.delivery import worker
+from app.delivery.claiming import claim
 from app.delivery.models import MessageState
 from app.partners.models import Partner
 from tests.bench.setup import add_orders, confirm_all
@@ -108,11 +109,11 @@ def test_suspended_worker_loses_its_lease_and_still_records_its_attempt(
 def test_claim_with_unknown_commit_is_sent_once_after_its_lease(
     message_id: str, database: Database, session: Session, network: Any, monkeypatch: Any
 ) -> None:
-    claim, fails = worker.claim, iter([True])
+    fails = iter([True])
 
     def claim_and_fail(session: Session, *arguments: Any, **options: Any) -> Any:
         result = claim(session, *arguments, **options)
-        if result.messages and next(fails, False):
+        if result.messages and any(fails):
             session.connection().commit()  # committed by the server, but the reply was lost
             raise OperationalError("COMMIT", None, Exception("the connection broke"))
         return result

@@ -82,7 +82,9 @@ def test_unavailable_partner_is_retried_on_schedule(
     assert deliver() == {"retried": 1}
     message = message_of(session, message_id)
     assert message.state is MessageState.PENDING
-    wait = message.next_at - message.attempts[0].ended_at
+    ended_at = message.attempts[0].ended_at
+    assert message.next_at and ended_at
+    wait = message.next_at - ended_at
     assert timedelta(seconds=5) <= wait <= timedelta(seconds=6)
     assert deliver() == {}
 

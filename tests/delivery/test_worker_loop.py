@@ -97,7 +97,12 @@ def test_worker_waits_briefly_for_more_results(
     worker = with_state([message(str(number)) for number in range(in_flight)], [])
     worker._results.put(result("0"))
     waits: list[Any] = []
-    monkeypatch.setattr(worker._results, "wait", lambda *args: waits.append(args) or True)
+
+    def wait(*args: Any) -> bool:
+        waits.append(args)
+        return True
+
+    monkeypatch.setattr(worker._results, "wait", wait)
     assert worker._wait_for_results(3.0) is True
     assert waits == [(1, 3.0), (awaited, GATHER_SECONDS)]
 

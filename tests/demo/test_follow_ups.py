@@ -371,7 +371,7 @@ def test_every_response_mode_is_an_option_with_a_description(client: FlaskClient
     assert len(labels) > 20
     assert labels == [term.text for term in document.findall(".//dl[@class='mode-list']/dt")]
     for description in document.findall(".//dl[@class='mode-list']/dd"):
-        assert description.text.endswith(".")
+        assert (description.text or "").endswith(".")
 
 
 def test_first_page_with_hostile_data_is_valid_html(product: Product) -> None:

@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -50,13 +51,14 @@ def test_repeated_response_gets_the_same_reply(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "different", [{"response": "REJECT", "new_status": "REJECTED"}, {"remarks": "On second thoughts"}]
+    "different",
+    [confirmation(response="REJECT", new_status="REJECTED"), confirmation(remarks="On second thoughts")],
 )
 def test_different_response_to_a_version_is_a_conflict(
-    client: FlaskClient, different: dict[str, str]
+    client: FlaskClient, different: dict[str, Any]
 ) -> None:
     confirm(client, confirmation(), "msg_1")
-    response = confirm(client, confirmation(**different), "msg_2")
+    response = confirm(client, different, "msg_2")
     assert response.status_code == 409
     assert response.get_json()["response_code"] == 38
     assert resp(response)["result"] == "FAILURE"
@@ -65,9 +67,9 @@ def test_different_response_to_a_version_is_a_conflict(
 
 def test_other_versions_and_orders_are_independent(client: FlaskClient) -> None:
     assert confirm(client, confirmation(), "msg_1").status_code == 200
-    rejected = {"response": "REJECT", "new_status": "REJECTED"}
-    assert confirm(client, confirmation(version=2, **rejected), "msg_2").status_code == 200
-    assert confirm(client, confirmation(object_id="POR2", **rejected), "msg_3").status_code == 200
+    rejection = partial(confirmation, response="REJECT", new_status="REJECTED")
+    assert confirm(client, rejection(version=2), "msg_2").status_code == 200
+    assert confirm(client, rejection(object_id="POR2"), "msg_3").status_code == 200
 
 
 def test_key_of_another_message_is_a_conflict(client: FlaskClient) -> None:
@@ -282,7 +284,7 @@ def test_any_status_can_be_set(client: FlaskClient) -> None:
 
 
 def test_unknown_mode_error_lists_the_modes(subtests: pytest.Subtests, client: FlaskClient) -> None:
-    for options in (
+    invalid: list[dict[str, object] | list[object]] = [
         {"mode": "unknown"},
         {"mode": None},
         {"mode": []},
@@ -296,7 +298,8 @@ def test_unknown_mode_error_lists_the_modes(subtests: pytest.Subtests, client: F
         {"mode": "status", "status": 99},
         {"mode": "429", "retry_after": "1\r\nSet-Cookie: x"},
         [],
-    ):
+    ]
+    for options in invalid:
         with subtests.test(options=options):
             response = client.post("/behaviour", json=options)
             assert response.status_code == 422
@@ -509,7 +512,8 @@ def test_unreachable_app_is_reported(client: FlaskClient) -> None:
 
 
 def test_invalid_count_is_rejected(subtests: pytest.Subtests, client: FlaskClient) -> None:
-    for count in (0, -1, 101, "x", [], {}, 1.5, "²"):
+    invalid: list[object] = [0, -1, 101, "x", [], {}, 1.5, "²"]
+    for count in invalid:
         with subtests.test(count=count):
             assert client.post("/send-orders", json={"count": count}).status_code == 422
 

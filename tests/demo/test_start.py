@@ -20,12 +20,11 @@ from app.config import ROOT
 from tests.waiting import wait_until
 
 
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
+def free_ports() -> tuple[int, int]:
+    with socket.socket() as first, socket.socket() as second:
+        for probe in (first, second):
             probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+        return first.getsockname()[1], second.getsockname()[1]
 
 
 class Demo:
@@ -69,7 +68,7 @@ def instance(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def demo(instance: Path) -> Iterator[Demo]:
-    demo = Demo(instance, *free_ports(2))
+    demo = Demo(instance, *free_ports())
     demo.wait_until_up()
     yield demo
     demo.stop()
@@ -126,7 +125,7 @@ def test_demo_starts_with_example_data_and_no_traffic_and_stops_at_ctrl_c(demo: 
         with pytest.raises(requests.ConnectionError):
             requests.get(address, timeout=5)
 
-    again = Demo(instance, *free_ports(2))
+    again = Demo(instance, *free_ports())
     try:
         again.wait_until_up()
         asha = sign_in(again, *lines[0][:2])
@@ -142,7 +141,7 @@ def test_demo_starts_with_example_data_and_no_traffic_and_stops_at_ctrl_c(demo: 
 
 
 def test_demo_with_traffic_sends_and_stops_with_the_demo(instance: Path) -> None:
-    demo = Demo(instance, *free_ports(2), "--busy")
+    demo = Demo(instance, *free_ports(), "--busy")
     try:
         demo.wait_until_up()
         assert requests.get(f"{demo.partner_url}/busy.json", timeout=10).json()["on"] is True
@@ -157,7 +156,7 @@ def test_port_in_use_is_one_clear_line(instance: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        demo = Demo(instance, int(taken.getsockname()[1]), free_ports(1)[0])
+        demo = Demo(instance, int(taken.getsockname()[1]), free_ports()[0])
         assert demo.process.wait(60) == 1
     assert "is in use" in demo.log.read_text()
     assert "Traceback" not in demo.log.read_text()

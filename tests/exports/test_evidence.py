@@ -74,7 +74,8 @@ def test_pack_has_every_message_byte_for_byte(
 def test_checksums_are_correct_and_cover_every_file(meera: Browser, asha: Browser, order_id: int) -> None:
     asha.respond(order_id)
     pack = pack_of(meera.get(f"/orders/{order_id}/evidence.zip"))
-    sums = dict(reversed(line.split("  ", 1)) for line in pack.pop("SHA256SUMS").decode().splitlines())
+    lines = [line.split("  ", 1) for line in pack.pop("SHA256SUMS").decode().splitlines()]
+    sums = {name: digest for digest, name in lines}
     assert sums == {name: hashlib.sha256(content).hexdigest() for name, content in pack.items()}
     page = pack["index.html"].decode()
     assert all(digest in page for name, digest in sums.items() if name != "index.html")

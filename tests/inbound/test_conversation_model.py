@@ -248,7 +248,9 @@ def step(*names: str) -> Callable[[Any], Any]:
 
     def declare(method: Any) -> Any:
         STEPS[method.__name__] = names
-        return rule(**{name: st.sampled_from(CHOICES[name]) for name in names})(method)
+        values: dict[str, Any] = {name: st.sampled_from(CHOICES[name]) for name in names}
+        rule_of_values: Callable[[Any], Any] = rule(**values)
+        return rule_of_values(method)
 
     return declare
 
@@ -600,8 +602,12 @@ def _nth_last(values: Sequence[Any], position: int) -> Any:
 def test_any_conversation_agrees_with_the_model(
     database: Database, partner: Partner, example_bodies: list[dict[str, Any]]
 ) -> None:
+    class OnThisDatabase(Conversation):
+        def __init__(self) -> None:
+            super().__init__(database, example_bodies)
+
     run_state_machine_as_test(
-        lambda: Conversation(database, example_bodies),
+        OnThisDatabase,
         settings=settings(
             max_examples=6 if database.is_postgresql else 20,
             stateful_step_count=40,

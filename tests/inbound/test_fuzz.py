@@ -27,6 +27,7 @@ def send_messages(app: Flask, kind: Kind, *, systematically: bool) -> None:
     """
     import schemathesis
     from schemathesis import Case
+    from schemathesis.core.result import Ok
     from schemathesis.pytest.lazy import get_all_tests
     from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 
@@ -34,7 +35,7 @@ def send_messages(app: Flask, kind: Kind, *, systematically: bool) -> None:
     described.config.phases.coverage.enabled = systematically
     described.app = app
 
-    def gets_a_documented_response(case: Case) -> None:
+    def gets_a_documented_response(case: Case[Any]) -> None:
         # Valid data may still be rejected: as a conflict with stored data, or for a NUL character, which a
         # schema cannot exclude. The check of the key sends many requests without one, which are soon limited.
         case.call_and_validate(headers=KEY, excluded_checks=[positive_data_acceptance, ignored_auth])
@@ -45,6 +46,7 @@ def send_messages(app: Flask, kind: Kind, *, systematically: bool) -> None:
         settings=bounded,
         given_kwargs=None,
     )
+    assert isinstance(result, Ok)
     _, send_all = result.ok()
     send_all()
 

@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Flask
@@ -103,8 +104,8 @@ def test_parallel_edits_responses_and_deliveries_never_deadlock(
         sender.start()
     try:
         run_together(
-            *(guarded(lambda number=number: edit(number)) for number in range(3)),
-            *(guarded(lambda number=number: respond(number)) for number in range(3)),
+            *(guarded(partial(edit, number)) for number in range(3)),
+            *(guarded(partial(respond, number)) for number in range(3)),
         )
     finally:
         done.set()

@@ -95,7 +95,9 @@ def test_every_object_has_a_description_and_every_link_a_target() -> None:
     for part in parts:
         assert part.description, part.name
         assert part.fields or part.values, part.name
-    for field in [field for part in (*described, *parts) for field in part.fields]:
+    fields = [field for message in described for field in message.fields]
+    fields += [field for part in parts for field in part.fields]
+    for field in fields:
         assert not field.link or field.anchor in places, field
 
 
@@ -115,7 +117,7 @@ def run(command: str, key: str) -> dict[str, Any]:
 def printed(address: str) -> dict[str, str]:
     """The commands of the page as a reader copies them."""
     page = BeautifulSoup(requests.get(address + PAGE, timeout=30).text, "html.parser")
-    return {pre["id"].removesuffix("-curl"): pre.get_text() for pre in page.select("pre[id$=-curl]")}
+    return {str(pre["id"]).removesuffix("-curl"): pre.get_text() for pre in page.select("pre[id$=-curl]")}
 
 
 def result(response: dict[str, Any]) -> tuple[int, str]:

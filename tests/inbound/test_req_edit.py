@@ -113,8 +113,8 @@ def test_edit_reopens_a_confirmed_order(
     assert message_of(session, message_id).state is MessageState.DELIVERED
     now = order_of(session, order_id).revised_at
     assert queue_counts(session, None, now).changed == 1
-    for words in ({"answer": "changed"}, {"answer": "open"}, {"q": "will ship"}):
-        assert [row.id for row in order_page(session, None, OrderFilter(**words)).rows] == [order_id]
+    for filters in (OrderFilter(answer="changed"), OrderFilter(answer="open"), OrderFilter(q="will ship")):
+        assert [row.id for row in order_page(session, None, filters).rows] == [order_id]
 
     confirm(order_id)
     deliver_with("ok")

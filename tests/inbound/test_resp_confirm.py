@@ -12,7 +12,7 @@ from app.db import Database
 from app.delivery import service as delivery_service
 from app.delivery.claiming import claim
 from app.delivery.models import MessageNote, MessageState, ResultFrom
-from app.delivery.resend_blocker import ResendBlocker
+from app.delivery.resend_blocker import ResendBlocker, resend_blocker
 from app.inbound.models import Effect
 from app.orders.decisions import AlreadyDecided
 from app.webhooks.partner_status import last_delivery
@@ -50,7 +50,7 @@ def test_late_failure_reopens_the_order(
     assert message.error_field == "poConfirmation.supplierRemarks"
     assert message_sentence(message) == "The partner refused the remarks: Remarks are not acceptable."
     assert order_state(session, order_id) == ("CREATED", 1, "ACCEPT", "refused")
-    assert delivery_service.resend_blocker(session, message) is ResendBlocker.REFUSED_LATER
+    assert resend_blocker(session, message) is ResendBlocker.REFUSED_LATER
 
     again = confirm(order_id, remarks="Confirmed, politely")
     assert message_of(session, again).decision_number == 2
@@ -170,7 +170,7 @@ def test_new_response_waits_for_the_attempt_in_progress(
     again = confirm(order_id, remarks="Confirmed, politely")
     with database.writing() as other:
         assert claim(other, 1, clock.now()).messages == []
-        assert delivery_service.resend_blocker(other, message_of(other, again)) is ResendBlocker.IN_FLIGHT
+        assert resend_blocker(other, message_of(other, again)) is ResendBlocker.IN_FLIGHT
     move_clock(minutes=1)
     assert claim_one().id == again
 

@@ -187,7 +187,8 @@ def test_numbers_at_their_limits_are_valid() -> None:
     order = changed(order, "purchaseOrder.itemLists.0.unitPrice", 10**15 - 1)
     order = changed(order, "purchaseOrder.objectVersion.newVersion", Decimal("2147483647.0"))
     parsed = parse(Kind.REQ_SEND, order).purchase_order
-    assert (parsed.item_lists[0].quantity, parsed.item_lists[0].unit_price) == (Decimal("1E-10"), 10**15 - 1)
+    line = parsed.item_lists[0]
+    assert (line.quantity, line.unit_price) == (Decimal("1E-10"), Decimal(10**15 - 1))
     assert repr(parsed.object_version.new_version) == "2147483647"
 
 

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from app.inbound.handlers import HANDLERS
 from app.network.examples import example
-from app.network.messages import parse
+from app.network.messages import ReqSend, parse
 from app.network.openapi import ACCEPTED, LIFE_CYCLE, REJECTED, openapi
 from app.network.reader import dumps, read_json
 from app.network.replies import build_reply
@@ -93,8 +93,9 @@ def test_response_examples_match_their_schemas(kind: Kind, status: str) -> None:
 
 @pytest.mark.parametrize("kind", LIFE_CYCLE)
 def test_every_rejection_matches_its_schema(kind: Kind) -> None:
+    unusual: list[Any] = [None, [], example(kind), {"b2bIds": 1, "additionalInfos": [{"name": None}]}]
     for code in ErrorCode:
-        for received in (None, [], example(kind), {"b2bIds": 1, "additionalInfos": [{"name": None}]}):
+        for received in unusual:
             reply = build_reply(kind, received, req_msg_id="in_1", code=code, detail="No.", field="a.b[0]")
             TypeAdapter(REJECTED[kind]).validate_json(dumps(reply))
 
@@ -123,7 +124,9 @@ def test_schemas_have_the_limits_of_the_models(name: str, field: str, limits: di
 
 @pytest.mark.parametrize("kind", [Kind.REQ_SEND, Kind.REQ_EDIT])
 def test_example_order_totals_add_up(kind: Kind) -> None:
-    order = parse(kind, example(kind)).purchase_order
+    message = parse(kind, example(kind))
+    assert isinstance(message, ReqSend)
+    order = message.purchase_order
     for line in order.item_lists:
         assert line.quantity and line.unit_price and line.gst_rate and line.item_value_details
         amount = (line.quantity * line.unit_price).quantize(PAISA, ROUND_HALF_UP)

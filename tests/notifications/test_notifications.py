@@ -165,7 +165,7 @@ def test_page_lists_days_and_one_entry_for_each_order(
         "Unread:New order KAV/1",
     ]
     assert "1 earlier" in page.visible_text
-    forms = [form["action"] for form in page.page.select("li.notification form")]
+    forms = [str(form["action"]) for form in page.page.select("li.notification form")]
     asha.submit("/notifications", forms[1])
     assert bell(asha) == "3"
 
@@ -192,6 +192,7 @@ def test_immediate_mail_waits_until_quiet_hours_end_in_user_time_zone(
         writing.commit()
     add(database, Event.ASSIGNED)
     (mail,) = mails(session)
+    assert mail.run_at
     local = mail.run_at.astimezone(ZoneInfo("Pacific/Auckland"))
     assert (local.hour, local.minute) == ((hour + 2) % 24, 0)
 

@@ -16,7 +16,7 @@ from app.db import Database
 from app.orders import bulk_queries, bulk_response, bulk_routes, inbox_queries
 from app.orders.models import BulkItem, Decision, PurchaseOrder
 from app.ui.numbers import money
-from tests.people import HTMX, Browser, fields_of
+from tests.people import HTMX, Browser, fields_of, one
 from tests.queries import count_rows, set_order
 
 
@@ -207,7 +207,7 @@ def test_result_counts_webhooks_by_the_state_of_their_rows(
     def shown() -> tuple[str, list[str], str]:
         part = asha.get(url).one("#bulk-result")
         rows = [cell.get_text(" ", strip=True) for cell in part.select("tbody .col-delivery")]
-        summary = part.select_one(".bulk-deliveries").get_text(" ", strip=True)
+        summary = one(part, ".bulk-deliveries").get_text(" ", strip=True)
         assert part.get("data-hx-get")
         return summary, rows, str(part["data-announce"])
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.buyer import Buyer, resp
-from tests.people import HTMX, Browser
+from tests.people import HTMX, Browser, one
 
 pytestmark = pytest.mark.sqlite
 
@@ -92,8 +92,8 @@ def test_document_marks_old_and_new_values_accessibly(buyer: Buyer, arrive: Any,
     )
     page = asha.get(f"/orders/{order_id}")
     title = page.one("#document-title")
-    assert title.find("del") and old["subject"] in title.find("del").get_text()  # type: ignore[union-attr]
-    assert title.find("ins").get_text() == "Moved"  # type: ignore[union-attr]
+    assert old["subject"] in one(title, "del").get_text()
+    assert one(title, "ins").get_text() == "Moved"
     removed, changed, added = (page.page.select(f"tr.is-{kind}") for kind in ("removed", "changed", "added"))
     assert [len(rows) for rows in (removed, changed, added)] == [1, 1, 1]
     assert "Removed" in removed[0].get_text()

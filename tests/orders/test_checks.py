@@ -12,6 +12,8 @@ import pytest
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from app import clock
+from app.audit import trail
 from app.audit.models import AuditAction, AuditEntry, AuditObject
 from app.db import Database, migrations
 from app.network.vocabulary import Status
@@ -21,7 +23,7 @@ from app.orders.checks import Check, CheckKind, GstinProblem, compare_item, gsti
 from app.orders.models import OrderCheckDismissal, OrderItem, PurchaseOrder
 from tests.buyer import Buyer, Change
 from tests.orders.bodies import body
-from tests.people import HTMX, Browser
+from tests.people import HTMX, Browser, one
 from tests.queries import count_rows
 
 PARTIES = ("buyer", "supplier")
@@ -290,8 +292,8 @@ def test_dismissal_is_stored_and_audited(monkeypatch: pytest.MonkeyPatch, other:
     check = Check(CheckKind.PRICE, "00010", "1", {"now": "5", "before": "4"}, other)
     stored: dict[tuple[str, str], Any] = {("price", "00020"): 1, ("hsn", "00010"): 1}
     monkeypatch.setattr(checks, "dismissals", lambda *_: stored)
-    monkeypatch.setattr(checks.trail, "record", lambda *entry, **more: audited.append((entry, more)))
-    monkeypatch.setattr(checks.clock, "now", lambda: RECEIVED_AT)
+    monkeypatch.setattr(trail, "record", lambda *entry, **more: audited.append((entry, more)))
+    monkeypatch.setattr(clock, "now", lambda: RECEIVED_AT)
     details: dict[str, Any] = {"note": "Agreed", "by": SimpleNamespace(id=5, display_name="Asha")}
     checks.dismiss(session, order, check, **details)
     row, flush = added
@@ -384,7 +386,7 @@ def test_new_version_is_checked_again(asha: Browser, buyer: Buyer, receive: Any,
         page = asha.get(f"/orders/{order_id}").page
         forms = page.select("#checks form")
         names = ("kind", "reference")
-        chosen = {name: forms[0].select_one(f"[name={name}]")["value"] for name in names}  # type: ignore[index]
+        chosen = {name: one(forms[0], f"[name={name}]")["value"] for name in names}
         asha.send(f"/orders/{order_id}/checks/dismiss", {**fields, **chosen, "note": "ok"})
     assert not asha.get(f"/orders/{order_id}").page.select("#checks form")
     assert buyer.edit().status_code == 200

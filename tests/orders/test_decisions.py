@@ -384,7 +384,7 @@ def test_form_after_a_refusal_has_the_refused_response_and_the_field_error(
     assert fields["supplier_response"] == "REJECT"
     assert fields["supplier_remarks"] == "Price differs"
     assert EDITED_RESPONSE.items() <= fields.items()
-    descriptions = [page.one(f"#{name}") for name in page.one(describes)["aria-describedby"].split()]
+    descriptions = [page.one(f"#{name}") for name in str(page.one(describes)["aria-describedby"]).split()]
     assert any("BPR012" in element.get_text() for element in descriptions)
 
 

@@ -41,7 +41,7 @@ def test_pages_have_every_order_once_in_every_sort(asha: Browser, arrive: Any) -
         while url:
             page = asha.get(url)
             seen += po_numbers(page)
-            more = [link["href"] for link in page.page.select("#orders-list a[href*='after=']")]
+            more = [str(link["href"]) for link in page.page.select("#orders-list a[href*='after=']")]
             url = more[0] if more else None
         assert len(seen) == len(set(seen)) == 60, sort
 

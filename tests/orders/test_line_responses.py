@@ -153,7 +153,7 @@ def test_values_as_ordered_are_no_change() -> None:
 
 def test_changed_value_without_choice_is_a_change() -> None:
     (response,) = read(EnteredLine("00010", quantity="40"))
-    assert (response.response, response.quantity) == (LineAction.CHANGED, 40)
+    assert (response.response, response.quantity) == (LineAction.CHANGED, Decimal(40))
 
 
 def test_rejected_line_has_only_its_reason() -> None:

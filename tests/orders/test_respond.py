@@ -35,6 +35,9 @@ FULL = DecisionInput(
 )
 
 
+Respond = Callable[..., Decision]
+
+
 @pytest.fixture
 def order(order_id: int, database: Database) -> Any:
     """A received order, locked in a session that the test may write to."""
@@ -46,7 +49,7 @@ def order(order_id: int, database: Database) -> Any:
 
 
 @pytest.fixture
-def respond(order: PurchaseOrder) -> Callable[..., Decision]:
+def respond(order: PurchaseOrder) -> Respond:
     """Respond to the order in Asha's name."""
 
     def respond(data: DecisionInput = CONFIRM, **options: Any) -> Decision:
@@ -71,7 +74,7 @@ def last_entry(order: PurchaseOrder, action: AuditAction) -> AuditEntry:
 
 @pytest.mark.sqlite
 def test_response_is_recorded_completely(
-    order: PurchaseOrder, respond: Any, monkeypatch: pytest.MonkeyPatch
+    order: PurchaseOrder, respond: Respond, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = clock.now()
     monkeypatch.setattr("app.clock.now", lambda: now)
@@ -106,7 +109,7 @@ def test_response_is_recorded_completely(
 
 
 @pytest.mark.sqlite
-def test_response_is_audited_with_the_one_before(order: PurchaseOrder, respond: Any) -> None:
+def test_response_is_audited_with_the_one_before(order: PurchaseOrder, respond: Respond) -> None:
     first = respond(FULL)
     entry = last_entry(order, AuditAction.RESPONDED)
     assert (entry.object_kind, entry.object_id) == ("order", str(order.id))
@@ -136,13 +139,13 @@ def test_response_is_audited_with_the_one_before(order: PurchaseOrder, respond: 
 
 
 @pytest.mark.sqlite
-def test_grace_time_delays_the_webhook(order: PurchaseOrder, respond: Any) -> None:
+def test_grace_time_delays_the_webhook(order: PurchaseOrder, respond: Respond) -> None:
     message = session_of(order).get_one(Message, respond(undo_seconds=10).message_id)
     assert message.next_at and message.next_at - message.created_at == timedelta(seconds=10)
 
 
 @pytest.mark.sqlite
-def test_identical_response_returns_the_one_in_effect(order: PurchaseOrder, respond: Any) -> None:
+def test_identical_response_returns_the_one_in_effect(order: PurchaseOrder, respond: Respond) -> None:
     first = respond()
     assert respond() is first
     with pytest.raises(AlreadyDecided) as conflict:
@@ -151,7 +154,7 @@ def test_identical_response_returns_the_one_in_effect(order: PurchaseOrder, resp
 
 
 @pytest.mark.sqlite
-def test_response_to_another_version_is_stale(order: PurchaseOrder, respond: Any) -> None:
+def test_response_to_another_version_is_stale(order: PurchaseOrder, respond: Respond) -> None:
     for version in (0, 2):
         with pytest.raises(StaleVersion):
             respond(version=version)
@@ -163,7 +166,7 @@ def test_response_to_another_version_is_stale(order: PurchaseOrder, respond: Any
 @pytest.mark.sqlite
 @pytest.mark.parametrize("delivery", Delivery)
 def test_decision_is_in_effect_until_its_webhook_has_failed(
-    order: PurchaseOrder, respond: Any, delivery: Delivery
+    order: PurchaseOrder, respond: Respond, delivery: Delivery
 ) -> None:
     assert decisions.unsuccessful_response(order) is None
     decision = respond()
@@ -178,7 +181,7 @@ def test_decision_is_in_effect_until_its_webhook_has_failed(
 
 
 @pytest.mark.sqlite
-def test_lines_need_a_partner_that_takes_them(order: PurchaseOrder, respond: Any) -> None:
+def test_lines_need_a_partner_that_takes_them(order: PurchaseOrder, respond: Respond) -> None:
     session_of(order).get_one(Partner, order.partner_id).line_responses = False
     with pytest.raises(CannotRespond) as refused:
         respond(FULL)
@@ -187,7 +190,7 @@ def test_lines_need_a_partner_that_takes_them(order: PurchaseOrder, respond: Any
 
 
 @pytest.mark.sqlite
-def test_return_needs_a_partner_that_accepts_it(order: PurchaseOrder, respond: Any) -> None:
+def test_return_needs_a_partner_that_accepts_it(order: PurchaseOrder, respond: Respond) -> None:
     returned = DecisionInput("RETURN", "Please check", "IP", "::1")
     with pytest.raises(CannotRespond) as refused:
         respond(returned)
@@ -197,7 +200,7 @@ def test_return_needs_a_partner_that_accepts_it(order: PurchaseOrder, respond: A
 
 
 @pytest.mark.sqlite
-def test_canceled_response_is_audited_in_the_partners_name(order: PurchaseOrder, respond: Any) -> None:
+def test_canceled_response_is_audited_in_the_partners_name(order: PurchaseOrder, respond: Respond) -> None:
     session = session_of(order)
     decisions.cancel_response(session, order, CancelReason.ORDER_CLOSED)
     assert not session.scalars(select(AuditEntry).where(AuditEntry.action == "webhook_canceled")).all()
@@ -214,7 +217,7 @@ def test_canceled_response_is_audited_in_the_partners_name(order: PurchaseOrder,
 
 
 @pytest.mark.sqlite
-def test_undone_response_is_marked_and_audited(order: PurchaseOrder, respond: Any) -> None:
+def test_undone_response_is_marked_and_audited(order: PurchaseOrder, respond: Respond) -> None:
     session = session_of(order)
     with pytest.raises(TooLate):
         decisions.undo(session, order, by=ASHA)
@@ -235,7 +238,7 @@ def test_undone_response_is_marked_and_audited(order: PurchaseOrder, respond: An
 
 
 @pytest.mark.sqlite
-def test_undo_leaves_earlier_responses(order: PurchaseOrder, respond: Any) -> None:
+def test_undo_leaves_earlier_responses(order: PurchaseOrder, respond: Respond) -> None:
     session = session_of(order)
     first = respond()
     session.execute(update(Message).values(state=MessageState.FAILED))
@@ -290,7 +293,7 @@ def test_blocker_says_why_an_order_takes_no_response(
 
 
 @pytest.mark.sqlite
-def test_line_numbers_are_kept_exactly(order: PurchaseOrder, respond: Any) -> None:
+def test_line_numbers_are_kept_exactly(order: PurchaseOrder, respond: Respond) -> None:
     changed = LineResponse("00010", LineAction.CHANGED, quantity=Decimal("40.50"))
     data = DecisionInput("ACCEPT", "Confirmed", "IP", "::1", lines=(changed,))
     decision = respond(data)

@@ -220,7 +220,7 @@ def test_unknown_and_foreign_orders_have_the_same_error(
     foreign = session.scalar(
         select(PurchaseOrder.id).where(PurchaseOrder.supplier_b2b_id != BEARINGS).limit(1)
     )
-    rows = [HEADER, [foreign, 1, "", "Confirm"], [987_654, 1, "", "Confirm"]]
+    rows: list[Row] = [HEADER, [foreign, 1, "", "Confirm"], [987_654, 1, "", "Confirm"]]
     plan = upload(csv_file(rows), browser=omar)
     cells = [cell.get_text(" ", strip=True) for cell in plan.page.select("tbody .col-state")]
     assert cells[0].replace("Row 2", "") == cells[1].replace("Row 3", "")
@@ -230,7 +230,7 @@ def test_unknown_and_foreign_orders_have_the_same_error(
 
 
 def test_same_order_twice_is_an_error(asha: Browser, order_id: int, upload: Any, session: Session) -> None:
-    rows = [HEADER, [order_id, 1, "", "Confirm"], [order_id, 1, "", "Reject", "No capacity"]]
+    rows: list[Row] = [HEADER, [order_id, 1, "", "Confirm"], [order_id, 1, "", "Reject", "No capacity"]]
     plan = upload(csv_file(rows))
     assert "Row 3, Order ID: Row 2 has the same order." in plan.visible_text
     result = asha.get(press(asha, plan).location)

@@ -258,7 +258,8 @@ def test_several_orders_skip_those_that_the_assignee_cannot_see(
     done = asha.get(asha.send(page, {**fields, "order_ids": [own, other], "username": "omar"}).location)
     assert "1 order assigned to Omar" in done.visible_text and "1 order skipped" in done.visible_text
     assert (assignee(session, own), assignee(session, other)) == ("omar", "")
-    for wrong in ({"username": "x"}, {"order_ids": []}, {"order_ids": ["x", "9" * 30]}):
+    invalid: list[dict[str, Any]] = [{"username": "x"}, {"order_ids": []}, {"order_ids": ["x", "9" * 30]}]
+    for wrong in invalid:
         assert asha.send(page, {**fields, "order_ids": [own], "username": "omar", **wrong}).status_code == 422
 
 

@@ -18,7 +18,7 @@ from app.partners.models import Partner
 from tests.delivery.misbehaving import response
 from tests.partners.credentials import gives_tokens, token
 from tests.partners.filling import NEW, WITH_TOKEN, edit_url, filled
-from tests.people import Browser
+from tests.people import Browser, one
 
 pytestmark = pytest.mark.sqlite
 
@@ -127,7 +127,7 @@ def test_partner_page_charts_the_attempts_of_24_hours(
     chart = ravi.get(f"/partners/{partner.id}").one("figure.trend")
     assert "3 delivered, 1 failed" in chart.get_text(" ")
     bars = [
-        (bar.title.get_text().split(": ")[1], [rect["height"] for rect in bar.find_all("rect")])
+        (one(bar, "title").get_text().split(": ")[1], [rect["height"] for rect in bar.find_all("rect")])
         for bar in chart.select("g")
     ]
     assert bars == [("1 delivered, 0 failed", ["22", "0"]), ("2 delivered, 1 failed", ["42", "22"])]

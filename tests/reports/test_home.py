@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.buyer import Buyer
-from tests.people import Browser, po_numbers
+from tests.people import Browser, one, po_numbers
 
 
 @pytest.fixture
@@ -126,7 +126,8 @@ def test_home_counts_what_happened_since_yesterday(buyer: Buyer, asha: Browser, 
     buyer.edit(0)
     buyer.change_status(1)
     page = asha.get("/")
-    changes = [(item.bdi.get_text(), item.a["href"]) for item in page.page.select(".changes li")]
+    items = page.page.select(".changes li")
+    changes = [(one(item, ":scope > bdi").get_text(), one(item, "a")["href"]) for item in items]
     assert [text.split(" from ")[0] for text, _ in changes] == [
         "4 new orders",
         "1 order changed",

@@ -43,8 +43,8 @@ def test_managers_see_all_responses(meera: Browser) -> None:
     assert ["Out of stock", "Rejected", "1", "100%"] in [row[:4] for row in rows]
     days = page.page.select("#days-chart .slot")
     assert len(days) == 2
-    assert days[-1]["aria-label"].endswith("1 response, 1 rejected")
-    assert page.page.select("#deadline-chart .slot")[-1]["aria-label"].endswith("1 response, 1 late")
+    assert str(days[-1]["aria-label"]).endswith("1 response, 1 rejected")
+    assert str(page.page.select("#deadline-chart .slot")[-1]["aria-label"]).endswith("1 response, 1 late")
 
 
 @pytest.mark.usefixtures("responses")
@@ -102,5 +102,5 @@ def test_days_are_those_of_the_readers_time_zone(
     page = meera.get(PAGE)
     slots = page.page.select("#days-chart .slot")
     indian = clock.now() + timedelta(hours=5, minutes=30)
-    assert slots[0]["aria-label"].startswith(f"{indian.day} {indian:%b}: ")
+    assert str(slots[0]["aria-label"]).startswith(f"{indian.day} {indian:%b}: ")
     assert "No rejections or returns" in page.visible_text

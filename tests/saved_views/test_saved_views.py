@@ -9,7 +9,7 @@ import pytest
 from app.accounts.models import PersonSupplier
 from app.accounts.queries import person_by_username
 from app.db import Database
-from tests.people import Browser, fields_of
+from tests.people import Browser, fields_of, one
 
 pytestmark = pytest.mark.sqlite
 
@@ -63,16 +63,16 @@ def test_view_is_renamed_and_deleted_only_by_its_owner(meera: Browser, ravi: Bro
     keep(meera, "/webhooks?state=failed", "Two")
     page = meera.get("/views")
     rename = page.page.select("form[action$='/rename']")[0]
-    taken = meera.send(rename["action"], {**fields_of(rename), "name": "two"})
+    taken = meera.send(str(rename["action"]), {**fields_of(rename), "name": "two"})
     assert taken.status_code == 422 and "already has a view" in taken.visible_text
     assert taken.page.select(f"form[action='{rename['action']}'] input[name=name][value=two]")
-    assert meera.send(rename["action"], {**fields_of(rename), "name": "Three"}).status_code == 303
+    assert meera.send(str(rename["action"]), {**fields_of(rename), "name": "Three"}).status_code == 303
     delete = page.page.select("form[action$='/delete']")[0]
     keep(ravi, "/webhooks?state=refused", "His")
     own = fields_of(ravi.get("/views").page.select("form[action$='/delete']")[0])
-    assert ravi.send(delete["action"], own).status_code == 404
-    assert ravi.send(rename["action"], {**own, "name": "Stolen"}).status_code == 404
-    assert meera.send(delete["action"], fields_of(delete)).status_code == 303
+    assert ravi.send(str(delete["action"]), own).status_code == 404
+    assert ravi.send(str(rename["action"]), {**own, "name": "Stolen"}).status_code == 404
+    assert meera.send(str(delete["action"]), fields_of(delete)).status_code == 303
     assert [link.get_text() for link in meera.get("/views").page.select(".saved-views .strong")] == ["Two"]
 
 
@@ -99,8 +99,8 @@ def shown(browser: Browser, path: str = "/orders") -> list[str]:
 
 def form_of(browser: Browser, title: str, action: str) -> Any:
     for item in browser.get("/views").page.select(".saved-views > li"):
-        if item.select_one(".strong").get_text() == title:
-            return next((form for form in item.select("form") if form["action"].endswith(action)), None)
+        if one(item, ".strong").get_text() == title:
+            return next((form for form in item.select("form") if str(form["action"]).endswith(action)), None)
     raise AssertionError(f"no view {title}")
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.delivery.models import Message
 from app.inbound.models import InboundMessage
 from app.orders.models import PurchaseOrder
-from tests.people import BEARINGS, TRIVENI, Browser
+from tests.people import BEARINGS, TRIVENI, Browser, one
 
 
 def search_groups(browser: Browser, text: str) -> dict[str, list[str]]:
@@ -18,7 +18,7 @@ def search_groups(browser: Browser, text: str) -> dict[str, list[str]]:
     page = browser.get("/search", query_string={"q": text})
     assert page.status_code == 200
     return {
-        section.h2.get_text(): [link.b.get_text() for link in section.select("a.search-result")]
+        one(section, "h2").get_text(): [title.get_text() for title in section.select("a.search-result b")]
         for section in page.page.select("#search-results section")
     }
 
@@ -147,7 +147,7 @@ def test_search_with_nul_or_broken_utf8_causes_no_server_error(asha: Browser) ->
 @pytest.mark.sqlite
 def test_search_as_fragment_is_the_list_only(asha: Browser, order: PurchaseOrder) -> None:
     page = asha.get(f"/search?q={order.buyer_po_number}", headers={"HX-Request": "true"})
-    assert page.page.find(True)["id"] == "search-results"
+    assert [element["id"] for element in page.page.find_all(True, recursive=False)] == ["search-results"]
     assert order.buyer_po_number in page.visible_text
 
 

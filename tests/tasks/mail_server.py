@@ -69,7 +69,8 @@ class MailServer:
         if self.implicit and self.tls:
             connection, secured = self.tls.wrap_socket(connection, server_side=True), True
         lines = connection.makefile("rb")
-        sender, to, signed_in = "", [], False
+        sender, signed_in = "", False
+        to: list[str] = []
         self._reply(connection, "greeting", "220 mail.example at your service")
         while line := lines.readline():
             command, _, rest = line.decode().strip().partition(" ")

@@ -12,6 +12,7 @@ from flask import Flask, abort
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
+from app.accounts import access
 from app.db import Database
 from tests.people import Browser
 
@@ -122,9 +123,7 @@ def test_error_page_without_a_sidebar_names_the_app(anonymous: Browser) -> None:
 
 @pytest.mark.parametrize("code", [409, 415, 422, 501])
 def test_error_pages_have_no_library_texts(app: Flask, asha: Browser, code: int) -> None:
-    view = app.view_functions["orders.inbox"]
-    app.view_functions["orders.inbox"] = lambda: abort(code)
-    app.view_functions["orders.inbox"].access = view.access  # type: ignore[attr-defined]
+    app.view_functions["orders.inbox"] = access.public(lambda: abort(code))
     words = asha.get("/orders").visible_text
     assert "Go back, reload the page" in words and "Unprocessable" not in words and "resource" not in words
 

@@ -71,7 +71,7 @@ def test_request_for_a_configured_host_is_served(make_app: Callable[..., Flask])
 
 def test_public_url_wins_over_the_host_header(make_app: Callable[..., Flask]) -> None:
     client = make_app(public_url="https://po.example").test_client()
-    assert client.get("/api/v0/openapi.json").json["servers"][0]["url"] == "https://po.example"
+    assert client.get("/api/v0/openapi.json").get_json()["servers"][0]["url"] == "https://po.example"
     assert "https://po.example" in client.get("/api/v0/docs").text
 
 

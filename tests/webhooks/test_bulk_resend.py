@@ -35,7 +35,7 @@ from app.tasks.worker import Worker
 from app.webhooks import resend_job as resends
 from app.webhooks.models import ResendItem
 from app.webhooks.resend_plan import Selection, candidates
-from tests.people import Browser, fields_of
+from tests.people import Browser, fields_of, one
 
 PLAN = "/webhooks/resends"
 
@@ -123,7 +123,7 @@ def values_of(form: Any) -> dict[str, Any]:
 def outcomes(browser: Browser, url: str) -> dict[str, int]:
     """The counts of the report by the labels of its chips."""
     chips = browser.get(url).page.select("a.result-filter")[1:]
-    return {chip.span.get_text(): int(chip.b.get_text()) for chip in chips}
+    return {one(chip, "span").get_text(): int(one(chip, "b").get_text()) for chip in chips}
 
 
 def test_outage_of_two_hours_is_resent_and_reported(
@@ -218,8 +218,7 @@ def test_report_keeps_the_state_before_the_resend(
     pause_partner()
     rows = ravi.get(done.location).page.select("tbody tr")
     shown = [
-        (row.select_one(".col-before span").get_text(), row.select_one(".col-now").get_text(strip=True))
-        for row in rows
+        (one(row, ".col-before span").get_text(), one(row, ".col-now").get_text(strip=True)) for row in rows
     ]
     assert shown == [("Retrying", "Paused"), ("Failed", "Failed"), ("Queued", "Paused")]
 
@@ -374,7 +373,7 @@ def test_bulk_resend_can_be_canceled(
     done, _ = resend_all(ravi, f"{PLAN}?state=failed")
     run_one_batch()
     (form,) = ravi.get(done.location).page.select("form[action$='/cancel']")
-    ravi.send(form["action"], fields_of(form))
+    ravi.send(str(form["action"]), fields_of(form))
     assert not run_jobs()
     deliver()
     assert outcomes(ravi, done.location) == {"Delivered": 1, "Not sent": 2}

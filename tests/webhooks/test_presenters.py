@@ -88,7 +88,7 @@ def test_attempt_sentence_without_details_is_complete_for_every_reason(reason: R
 
 
 def message(**values: object) -> Message:
-    blank = {
+    blank: dict[str, object] = {
         "state": MessageState.PENDING,
         "reason": "",
         "note_code": MessageNote.NONE,
