@@ -20,7 +20,7 @@ def seal() -> None:
 
 
 @audit.command()
-@click.option("--expect", default="", metavar="SHA256", help="Digest of a seal that was stored elsewhere.")
+@click.option("--expect", default="", metavar="SHA256", help="A digest that an earlier run printed.")
 def verify(expect: str) -> None:
     """Check every seal and entry. Exit with code 1 at the first mismatch."""
     with context.database_errors(), web.database().reading() as session:

@@ -35,11 +35,11 @@ def _finite(_context: click.Context, _parameter: click.Parameter, days: float | 
     callback=_finite,
     type=click.FloatRange(min=1, max=DAYS_MAX),
     metavar="DAYS",
-    help="Default: the retention settings.",
+    help="Default: the PO_KEEP_*_DAYS settings.",
 )
 @with_appcontext
 def prune(older_than: float | None) -> None:
-    """Remove old message contents, incoming messages and sealed audit entries."""
+    """Remove old message content, incoming messages and sealed audit entries."""
     ages = Ages(older_than, older_than, older_than) if older_than else Ages.of(web.settings())
     if ages == Ages():
         context.fail(

@@ -22,7 +22,11 @@ from app.webhooks.resend_plan import Selection, plan
 
 @click.command()
 @click.option("--once", is_flag=True, help="Deliver what is due, then exit.")
-@click.option("--workers", type=click.IntRange(1, 128), help="Webhooks that may be in flight at a time.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 128),
+    help="Maximum number of webhooks in flight. Default: PO_SENDERS.",
+)
 @with_appcontext
 def deliver(once: bool, workers: int | None) -> None:
     """Deliver webhooks. On SIGTERM, finish those in flight and exit."""
@@ -40,7 +44,7 @@ def deliver(once: bool, workers: int | None) -> None:
 
 @click.command()
 @click.option("--since", required=True, metavar="TIME", help="ISO 8601. Without a zone: PO_TIME_ZONE.")
-@click.option("--partner", "partner_name", metavar="NAME")
+@click.option("--partner", "partner_name", metavar="NAME", help="Default: all partners.")
 @click.option(
     "--state", type=click.Choice(["failed", "refused", "pending"]), default="failed", show_default=True
 )
@@ -48,7 +52,7 @@ def deliver(once: bool, workers: int | None) -> None:
 @click.option("--dry-run", is_flag=True, help="Print the counts without resending.")
 @with_appcontext
 def resend(since: str, partner_name: str | None, state: str, reason: str, dry_run: bool) -> None:
-    """Resend all webhooks in a state, last attempted since a time. Bodies and ids stay the same."""
+    """Resend all webhooks in a state that were last attempted after a time. Bodies and IDs stay the same."""
     try:
         moment = datetime.fromisoformat(since)
     except ValueError:
@@ -78,7 +82,7 @@ def resend(since: str, partner_name: str | None, state: str, reason: str, dry_ru
 @click.command()
 @with_appcontext
 def rollup() -> None:
-    """Merge old rows of the delivery statistics now. The worker also does this."""
+    """Merge old rows of the delivery statistics now. The background worker does this regularly."""
     with context.database_errors():
         rows = fold(web.database())
     click.echo(f"rows={rows}")

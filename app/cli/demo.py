@@ -20,7 +20,7 @@ PORT = click.IntRange(1, 65535)
 @click.option(
     "--partner-port", envvar="PARTNER_PORT", type=PORT, default=8001, show_default=True, show_envvar=True
 )
-@click.option("--busy", is_flag=True, envvar="BUSY", help="Keep sending orders, edits and results.")
+@click.option("--busy", is_flag=True, envvar="BUSY", help="Send orders, edits and results continuously.")
 @with_appcontext
 def demo(port: int, partner_port: int, busy: bool) -> None:
     """Run the app with example data and a partner simulator."""
@@ -40,7 +40,7 @@ def demo(port: int, partner_port: int, busy: bool) -> None:
 @click.command()
 @click.option("--messages", type=click.IntRange(1), default=200_000, show_default=True)
 @click.option("--attempts", type=click.IntRange(1), default=600_000, show_default=True)
-@click.option("--yes", "force", is_flag=True, help="Also fill a database that is in use.")
+@click.option("--yes", "force", is_flag=True, help="Fill the database even if it is in use.")
 @with_appcontext
 def seed(messages: int, attempts: int, force: bool) -> None:
     """Fill an empty or demo database with a month of generated orders, responses and webhooks."""

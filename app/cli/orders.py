@@ -20,7 +20,7 @@ orders = AppGroup("orders", help="Manage purchase orders.")
 
 @orders.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.File("rb"))
-@click.option("--partner", "partner_name", metavar="NAME", help="Needed if there are several partners.")
+@click.option("--partner", "partner_name", metavar="NAME", help="Required if there are several partners.")
 def import_orders(files: tuple[Any, ...], partner_name: str | None) -> None:
     """Import `req-send` bodies: one object, an array, or JSON lines. Use - for standard input."""
     rules = Rules.of(web.settings())

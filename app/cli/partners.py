@@ -28,17 +28,17 @@ partners = AppGroup("partners", help="Manage partners: the systems that send ord
 @click.option("--inbound-key", metavar="KEY", help="API key for incoming messages. Default: generated.")
 @click.option("--inbound-key-stdin", is_flag=True, help="Read the key from the first line of standard input.")
 @click.option("--allow-plain-http", is_flag=True, help="Send secrets over unencrypted HTTP.")
-@click.option("--signature-required", is_flag=True, help="Reject requests with only an API key.")
+@click.option("--signature-required", is_flag=True, help="Reject requests that have only an API key.")
 @click.option("--deadline", type=float, default=15.0, metavar="SECONDS", help="Timeout for the whole call.")
 @click.option("--retry-schedule", metavar="5,300,…", help="Seconds to wait after each failed attempt.")
-@click.option("--concurrency", type=int, default=4, show_default=True, help="Webhooks in flight at a time.")
+@click.option("--concurrency", type=int, default=4, show_default=True, help="Maximum webhooks in flight.")
 @click.option("--rate-per-minute", type=int, help="Maximum number of webhooks per minute.")
 @click.option(
     "--success-code",
     "success_codes",
     type=int,
     multiple=True,
-    help="response_code that means success, besides 0. Repeatable.",
+    help="A response_code that means success, besides 0. Repeatable.",
 )
 @click.option(
     "--line-responses/--no-line-responses",

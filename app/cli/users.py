@@ -19,7 +19,7 @@ users = AppGroup("users", help="Manage user accounts.")
 @users.command()
 @click.argument("name")
 @click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
-@click.option("--supplier", "suppliers", multiple=True, metavar="B2BID", help="Supplier id. Repeatable.")
+@click.option("--supplier", "suppliers", multiple=True, metavar="B2BID", help="Supplier B2B ID. Repeatable.")
 @click.option("--full-name", default="", help="Name shown to other users.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def add(name: str, role: str, suppliers: tuple[str, ...], full_name: str, password_stdin: bool) -> None:
