@@ -126,9 +126,9 @@ CODES = {
 """Labels of codes; other codes are shown with spaces for underscores."""
 
 REASONS = {
-    "sign_in_limit": "Too many failures. Further ones are not recorded for 10 minutes.",
+    "sign_in_limit": "Too many failures. Further failures are not recorded for 10 minutes.",
     "Many in a row; further ones are left out for ten minutes.": (
-        "Too many failures. Further ones are not recorded for 10 minutes."
+        "Too many failures. Further failures are not recorded for 10 minutes."
     ),
 }
 """Sentences for coded reasons; other reasons were typed by people."""

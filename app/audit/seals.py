@@ -137,7 +137,7 @@ def verify(session: Session, expected: str = "") -> Verdict:
     if first_id is not None and first_id < 1:
         return verdict(f"Entry {first_id} was added: ids begin at 1.")
     if expected and not seen_expected:
-        return verdict(f"No seal has the digest {expected}: seals were removed, or replaced.")
+        return verdict(f"No seal has the digest {expected}: seals were removed or replaced.")
     unsealed = session.scalar(select(func.count()).where(AuditEntry.id > last_id)) or 0
     return verdict(unsealed=unsealed)
 

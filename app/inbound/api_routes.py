@@ -78,7 +78,7 @@ def _unknown_address() -> Response | None:
     if isinstance(error, MethodNotAllowed):
         return _method_not_allowed(sorted(error.valid_methods or ()))
     if error is not None:  # not found, or a redirect to a cleaned-up path, which a POST would not survive
-        return _error(ErrorCode.UNKNOWN_RESOURCE, "Unknown address.")
+        return _error(ErrorCode.UNKNOWN_RESOURCE, "Unknown path.")
     return None
 
 

@@ -34,7 +34,7 @@ KINDS = {
 APPLIED_SENTENCES = {
     Kind.REQ_SEND: "Created order.",
     Kind.REQ_EDIT: "Created a new version of the order.",
-    Kind.REQ_STATUS_CHANGE: "Ended the order.",
+    Kind.REQ_STATUS_CHANGE: "Canceled or closed the order.",
     Kind.RESP_CONFIRM: "Recorded the result of the response.",
 }
 

@@ -155,8 +155,8 @@ _SUMMARIES = {
 }
 _DESCRIPTIONS = {
     Kind.REQ_SEND: (
-        "The complete order, in its first version. The supplier's response is sent as `req-confirm` to the "
-        "URL that was agreed with you."
+        "The complete order, in its first version. PO Confirm sends the supplier's response as "
+        "`req-confirm` to your URL."
     ),
     Kind.REQ_EDIT: (
         "The complete order after the change. `objectVersion.currentVersion` is the version that you "
@@ -169,10 +169,10 @@ _DESCRIPTIONS = {
         "does not allow is rejected with 409."
     ),
     Kind.RESP_CONFIRM: (
-        "For a response that you accepted first and processed later. `resp.reqMsgId` is the ID that you "
-        "returned when you accepted it. After `SUCCESS` the response is final. After `FAILURE` the order "
-        "needs a response again, and `errorField` names the field to correct. The example "
-        "requires an order with a response."
+        "The result of a response that you accepted first and processed later. `resp.reqMsgId` is the ID "
+        "that you returned when you accepted it. After `SUCCESS` the response is final. After `FAILURE` the "
+        "order needs a response again, and `errorField` names the field to correct. The example requires an "
+        "order with a response."
     ),
 }
 _ABOUT = f"""\

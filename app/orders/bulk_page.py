@@ -135,7 +135,7 @@ def _read_row(
             errors[SheetColumn.ORDER] = f"Row {same_as} has the same order."
         po_number = _comparable(cells.get(SheetColumn.PO_NUMBER, ""))
         if po_number and po_number != _comparable(order.buyer_po_number):
-            errors[SheetColumn.PO_NUMBER] = f"Order {order.id} has another PO number. Were rows moved?"
+            errors[SheetColumn.PO_NUMBER] = f"The PO number does not match order {order.id}. Were rows moved?"
         if item.version is None or item.version > order.version:
             errors[SheetColumn.VERSION] = "Enter the version from the downloaded file."
         elif item.version != order.version:

@@ -51,7 +51,7 @@ UNDONE = Chip("quiet", "Undone")
 NOT_RECORDED = Chip("quiet", "Not recorded")
 SHEET_PROBLEMS = {
     SheetProblem.EMPTY: "The file is empty. Choose another file.",
-    SheetProblem.TOO_LARGE: "The file is too large. Remove sheets and rows that are not needed.",
+    SheetProblem.TOO_LARGE: "The file is too large. Remove sheets and rows that you don't need.",
     SheetProblem.OLD_FORMAT: (
         "This is an old Excel file (.xls) or one with a password. Save it as .xlsx without a password."
     ),

@@ -173,7 +173,7 @@ def _check_action(entered: EnteredLine, response: LineResponse) -> None:
     differs = _differs(response)
     action = entered.response
     if action and action not in set(LineAction):
-        entered.errors["response"] = "Choose as ordered, change or reject."
+        entered.errors["response"] = "Choose As ordered, Change or Reject."
     elif action == LineAction.REJECTED and differs:
         entered.errors["response"] = "You can't reject and change a line. Choose Change, or clear the values."
     elif action == LineAction.REJECTED and not response.remarks:
@@ -240,7 +240,7 @@ def _splits(ordered: OrderedLine, entered: EnteredLine, quantity: Decimal | None
     if not rows:
         return ()
     if len(rows) > SPLITS_MAX:
-        entered.errors["splits"] = f"At most {SPLITS_MAX} deliveries are allowed."
+        entered.errors["splits"] = f"Enter at most {SPLITS_MAX} deliveries."
         return ()
     splits = []
     for row in rows:
@@ -257,7 +257,7 @@ def _splits(ordered: OrderedLine, entered: EnteredLine, quantity: Decimal | None
     total = sum((split.quantity for split in splits if split.quantity), Decimal(0))
     if quantity is not None and total != quantity and "quantity" not in entered.errors:
         unit = f" {ordered.item.unit}" if ordered.item.unit else ""
-        entered.errors["splits"] = f"The deliveries add up to {total:f} of {quantity:f}{unit}."
+        entered.errors["splits"] = f"The deliveries add up to {total:f} instead of {quantity:f}{unit}."
     return tuple(splits)
 
 

@@ -46,7 +46,7 @@ TITLE_MAX = 60
 ADDRESSES_MAX = 3
 INFOS_MAX = 20
 """Custom fields of a response in the document."""
-MORE_FIELDS = "There are more fields in PO Confirm."
+MORE_FIELDS = "See PO Confirm for more fields."
 CONTACT_MAX = 160
 """Characters of one line of a party's contact data."""
 COLUMNS = (
@@ -251,7 +251,7 @@ def _lines(
     if (more := len(view.lines) - LINES_MAX) > 0:
         pdf.paragraph(
             Text(
-                f"The list is truncated: {pluralize(more, 'more line')} in PO Confirm.",
+                f"The list is truncated. See PO Confirm for {pluralize(more, 'more line')}.",
                 bold=True,
                 color=WARNING,
             )

@@ -53,7 +53,7 @@ def read_pair(pem: str) -> Certificate:
     certificates = _certificates(pem)
     keys = _PRIVATE_KEY.findall(pem)
     if len(keys) != 1:
-        raise BadCertificate("enter the certificates and exactly one private key, as PEM")
+        raise BadCertificate("enter the certificates and exactly one private key in PEM format")
     with _readable("the public key of the first certificate is not supported"):
         public_key = _public(certificates[0].public_key())
     if _public(_private_key(keys[0]).public_key()) != public_key:
@@ -67,7 +67,7 @@ def read_authorities(pem: str) -> list[Certificate]:
     Errors: BadCertificate if there is none, or if the text contains a private key.
     """
     if _PRIVATE_KEY.search(pem):
-        raise BadCertificate("a private key does not belong among the CA certificates")
+        raise BadCertificate("remove the private key from the CA certificates")
     return [_details_of(certificate) for certificate in _certificates(pem)]
 
 
@@ -110,7 +110,7 @@ def _details_of(certificate: x509.Certificate) -> Certificate:
 def _certificates(pem: str) -> list[x509.Certificate]:
     if len(pem) > PEM_MAX:
         raise BadCertificate(f"the text is longer than {PEM_MAX // 1024} KB")
-    with _readable("the text contains no certificate as PEM (-----BEGIN CERTIFICATE-----)"):
+    with _readable("the text contains no PEM certificate (-----BEGIN CERTIFICATE-----)"):
         # Without the text around and between them, such as a key.
         return x509.load_pem_x509_certificates(_PRIVATE_KEY.sub("", pem).encode("ascii", "replace"))
 
@@ -120,7 +120,7 @@ def _private_key(pem: str) -> PrivateKeyTypes:
         with _readable("the private key cannot be read"):
             return load_pem_private_key(pem.encode("ascii", "replace"), None)
     except TypeError as error:
-        raise BadCertificate("the private key is encrypted; give it without a password") from error
+        raise BadCertificate("the private key is encrypted: enter it without a password") from error
 
 
 def _public(key: object) -> bytes:

@@ -45,12 +45,12 @@ CONFIRMATIONS = {
 }
 LINE_RESPONSE_NAMES = {
     f"{LINE_PREFIX}REF/response": "CHANGED or REJECTED",
-    f"{LINE_PREFIX}REF/quantity": "the quantity that the supplier delivers",
-    f"{LINE_PREFIX}REF/deliveryDate": "the date of delivery",
+    f"{LINE_PREFIX}REF/quantity": "the quantity that the supplier will deliver",
+    f"{LINE_PREFIX}REF/deliveryDate": "the delivery date",
     f"{LINE_PREFIX}REF/unitPrice": "the unit price",
     f"{LINE_PREFIX}REF/remarks": "the reason",
-    f"{LINE_PREFIX}REF/split/1/quantity": "the quantity of the first of several deliveries",
-    f"{LINE_PREFIX}REF/split/1/deliveryDate": "the date of the first of several deliveries",
+    f"{LINE_PREFIX}REF/split/1/quantity": "the quantity of the first delivery of a split line",
+    f"{LINE_PREFIX}REF/split/1/deliveryDate": "the date of the first delivery of a split line",
 }
 """The names of responses to single lines for the integration guide; ``orders.line_responses`` writes them."""
 
@@ -212,7 +212,7 @@ def status_card(status: PartnerStatus) -> StatusCard:
         return StatusCard(
             title="Failing since",
             since=status.outage.since,
-            text="Several attempts in a row failed. Nothing is lost: webhooks are sent when it recovers.",
+            text="Several attempts in a row failed. Webhooks are sent when the partner recovers.",
             queue=queue,
             queue_state="pending",
             next_step="Run diagnostics, then contact the partner.",
@@ -227,7 +227,7 @@ def status_card(status: PartnerStatus) -> StatusCard:
         else "Webhooks are sent as they are created.",
         queue=queue,
         queue_state="pending",
-        next_step="None. Send a test after you change the connection." if delivered else "Send a test.",
+        next_step="None. If you change the connection, send a test." if delivered else "Send a test.",
     )
 
 

@@ -206,7 +206,7 @@ def partner_summary(status: PartnerStatus) -> str:
     if status.partner.paused:
         return pause_sentence(status.partner)
     if status.outage:
-        return "Several attempts in a row failed. Webhooks are sent when it recovers."
+        return "Several attempts in a row failed. Webhooks are sent when the partner recovers."
     if status.waiting.retrying:
         return "Some responses are being retried."
     return "Responses are delivered as usual."

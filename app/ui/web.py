@@ -327,7 +327,7 @@ ERRORS = {
     ),
     409: ("Someone else got there first", "Go back, reload the page and see what changed."),
     413: ("Request too large", "Go back and send less text or a smaller file."),
-    414: ("Address too long", "Shorten the filter and try again."),
+    414: ("URL too long", "Shorten the filter and try again."),
     429: ("Too many attempts", "Wait a minute and try again."),
 }
 OTHER_ERROR = ("Something went wrong", "Go back, reload the page and try again.")
@@ -374,7 +374,7 @@ def _server_error_page(error: Exception) -> AnyResponse:
     _forget_session_and_user()
     log.error("unhandled error, reference %s", request_id(), exc_info=error)
     is_read = request.method in READING_METHODS
-    advice = "Try again" if is_read else "Check if it was saved before retrying"
+    advice = "Try again" if is_read else "Check whether your change was saved before you try again"
     return error_page(
         500,
         "Something went wrong on our side",

@@ -35,7 +35,7 @@ def next_check(status: PartnerStatus) -> str:
 
 def failing_sentence(status: PartnerStatus) -> str:
     """What happens to the webhooks of a failing partner."""
-    text = "Several attempts in a row failed. Webhooks are sent automatically when it recovers."
+    text = "Several attempts in a row failed. Webhooks are sent automatically when the partner recovers."
     return f"{text} {next_check(status)}".strip()
 
 

@@ -91,7 +91,7 @@ async function copyFromUrl(button) {
     if (!response.ok) throw new Error(response.statusText);
     copyText(button, await response.text());
   } catch {
-    announce("Couldn't load it. Open it and copy it there.");
+    announce("Couldn't load the text. Open it and copy it there.");
   }
 }
 

@@ -289,7 +289,7 @@ def test_unexpected_error_becomes_a_result(
         assert_complete(send(sender, transport.target(partner)))
 
     assert (result.failure, result.sent) == (Failure.INTERNAL, False)
-    assert detail_sentence(result.detail) == "Sending failed inside this app: ValueError: unexpected."
+    assert detail_sentence(result.detail) == "Sending failed with an internal error: ValueError: unexpected."
 
 
 @pytest.mark.parametrize("place", ["sockets", "certificates", "names"])

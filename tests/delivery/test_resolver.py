@@ -126,7 +126,7 @@ def test_partner_that_accepts_no_connection_is_cut_at_the_deadline(sender: Sende
         result = send(sender, Target(f"http://127.0.0.1:{port}/", (), LOOPBACK, SHORT))
 
     assert_late(result, sent=False)
-    assert "No connection" in detail_sentence(result.detail)
+    assert "Could not connect" in detail_sentence(result.detail)
 
 
 def test_nothing_is_sent_where_nothing_listens(sender: Sender) -> None:
@@ -135,7 +135,7 @@ def test_nothing_is_sent_where_nothing_listens(sender: Sender) -> None:
     result = send(sender, Target(f"http://127.0.0.1:{port}/", (), LOOPBACK, 10.0))
 
     assert (result.failure, result.sent) == (Failure.CONNECT, False)
-    assert detail_sentence(result.detail) == f"No connection to 127.0.0.1:{port}: Connection refused."
+    assert detail_sentence(result.detail) == f"Could not connect to 127.0.0.1:{port}: Connection refused."
 
 
 FORBIDDEN = """

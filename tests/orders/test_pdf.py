@@ -117,7 +117,7 @@ def test_lines_beyond_the_limit_are_counted(
             {**order["itemLists"][0], "orderLineReference": str(number)} for number in range(5)
         ]
 
-    assert "The list is truncated: 3 more lines in PO Confirm." in text_of(read(asha, receive(change)))
+    assert "The list is truncated. See PO Confirm for 3 more lines." in text_of(read(asha, receive(change)))
 
 
 def test_hostile_content_makes_a_readable_document(asha: Browser, receive: Any) -> None:
@@ -133,7 +133,7 @@ def test_hostile_content_makes_a_readable_document(asha: Browser, receive: Any) 
 
     text = text_of(read(asha, receive(change)))
     assert "ab ) Tj /JS (alert) ?? {nb} **bold**" in text
-    assert "There are more fields in PO Confirm." in text
+    assert "See PO Confirm for more fields." in text
     assert "soon" in text
 
 

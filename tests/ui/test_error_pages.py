@@ -96,7 +96,7 @@ def test_exception_in_a_form_says_to_check_before_retrying(
     monkeypatch.setattr("app.orders.decisions.respond", broken)
     response = asha.send(url, fields)
     assert response.status_code == 500
-    assert "Check if it was saved before retrying" in response.visible_text
+    assert "Check whether your change was saved before you try again" in response.visible_text
     assert not [link for link in response.page.select("main a") if link.get_text() == "Try again"]
     monkeypatch.setattr("app.orders.inbox_queries.order_page", broken)
     again = next(
