@@ -84,7 +84,7 @@ def _event_note(event: TimelineEvent) -> str:
 
 
 def _mention_note(comment: Comment) -> str:
-    """Which names were not notified; it must not tell whether such a person exists."""
+    """The names that were not notified. The text must not reveal whether such a user exists."""
     names = unknown_mentions(comment)
     if not names:
         return ""
@@ -93,7 +93,7 @@ def _mention_note(comment: Comment) -> str:
 
 
 def _is_refusal_of_message(kind: EventKind, message: Message, attempt: Attempt) -> bool:
-    """Whether the partner refused the message in this attempt: then its note has the details."""
+    """Whether this attempt ended with a refusal, whose details are in the message's note."""
     is_newest = attempt.number == message.attempts_made
     return kind is EventKind.REFUSED and is_newest and message.state is MessageState.REFUSED
 

@@ -24,7 +24,7 @@ RESPONSES = {
     for response, verb in RESPONSE_VERBS.items()
     for word in (response.value, verb, RESPONSE_LABELS[response.value])  # type: ignore[index]
 }
-"""What may be written in the column Response: ``ACCEPT``, ``Confirm`` or ``Confirmed``."""
+"""The accepted values of the Response column: ``ACCEPT``, ``Confirm`` or ``Confirmed``."""
 
 
 def form_of(plan: Plan, bulk: BulkResponse, values: Any = None) -> BulkResponseForm | SendForm:
@@ -74,7 +74,7 @@ def plan_context(rows: Sequence[PlanRow]) -> dict[str, Any]:
 
 
 def _shared_row(item: BulkItem, order: PurchaseOrder | None, form: BulkResponseForm) -> PlanRow:
-    """An order with the response of the form, and its own remark or that of all."""
+    """An order with the response of the form, and with its own remark or the shared one."""
     if order is None:
         return PlanRow(None, BulkStatus.NOT_FOUND, [NOT_FOUND], entered_order=str(item.order_id or ""))
     chosen = form.supplier_response.data
@@ -113,7 +113,7 @@ def _sheet_rows(plan: Plan) -> list[PlanRow]:
 
 
 def errors_of(result: BulkResult, bulk: BulkResponse) -> list[str]:
-    """The errors of a spreadsheet's row that was not sent."""
+    """The errors of a spreadsheet row that was not sent."""
     item = result.item
     had_errors = item.result in (BulkStatus.ERRORS, BulkStatus.NOT_FOUND)
     if bulk.source is not BulkSource.SPREADSHEET or not had_errors:
@@ -174,7 +174,7 @@ def _instead_of(text: str) -> str:
 
 
 def _comparable(po_number: str) -> str:
-    """A PO number without what spreadsheets add or drop: an apostrophe, zeros in front."""
+    """A PO number without the leading apostrophe or zeros that spreadsheets add or drop."""
     return search_key(po_number.removeprefix("'")).lstrip("0")
 
 

@@ -93,7 +93,7 @@ class PlanRow:
 
     @property
     def chip(self) -> Chip:
-        """The status as people read it."""
+        """The status as a chip."""
         return STATUS_CHIPS[self.status]
 
     @property

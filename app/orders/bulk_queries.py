@@ -13,12 +13,12 @@ from app.delivery.models import FINAL, Message
 from app.orders.models import BulkItem, BulkResponse, BulkStatus, Decision, PurchaseOrder
 
 Plan = Sequence[tuple[BulkItem, PurchaseOrder | None]]
-"""The orders of a plan; None for one that the reader may not, or no longer, see."""
+"""The orders of a plan; None for an order that the reader may not see, or may no longer see."""
 
 
 @dataclass(frozen=True, slots=True)
 class BulkResult:
-    """What happened to one order; ``order`` is None if the reader may not, or no longer, see it."""
+    """What happened to one order; ``order`` is None if the reader may not, or may no longer, see it."""
 
     item: BulkItem
     order: PurchaseOrder | None
@@ -68,7 +68,7 @@ def _items(scope: Scope, bulk: BulkResponse) -> Select[BulkItem, PurchaseOrder |
 
 @dataclass(frozen=True, slots=True)
 class BulkCounts:
-    """How many orders of a bulk response have which result.
+    """The number of orders of a bulk response, by result.
 
     ``deliveries`` has the number of webhooks by ``labeled_state``.
     """

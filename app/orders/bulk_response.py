@@ -34,7 +34,7 @@ BULK_MAX = 200
 ORDERS_MAX = 2000
 """Orders of one bulk response."""
 AT_ONCE = 50
-"""Responses that are recorded at once; more are recorded in a background job."""
+"""Up to this many responses are recorded immediately; more are recorded in a background job."""
 BATCH = 25
 """Responses that the job records in one transaction."""
 PLANS_KEPT = timedelta(days=1)
@@ -103,7 +103,7 @@ def send(
     by: Person,
     undo_seconds: float,
 ) -> None:
-    """Record the responses of a plan: at once, or in a background job if there are many."""
+    """Record the responses of a plan: immediately, or in a background job if there are many."""
     bulk.sent_at = clock.now()
     waiting = waiting_items(session, bulk.id, limit=AT_ONCE + 1)
     if len(waiting) <= AT_ONCE:
@@ -194,7 +194,7 @@ def stop(session: Session, bulk: BulkResponse, *, by: Person) -> None:
 
 
 def undo(session: Session, order_ids: Sequence[int], *, scope: Scope, by: Person) -> int:
-    """Undo the responses to these orders that can still be undone; returns how many that were."""
+    """Undo the responses to these orders that can still be undone; returns their number."""
     undone = 0
     for order in queries.orders_for_update(session, scope, order_ids):
         try:
@@ -206,7 +206,7 @@ def undo(session: Session, order_ids: Sequence[int], *, scope: Scope, by: Person
 
 
 def remove_old(database: Database) -> int:
-    """Remove plans that were not sent and old results; returns how many. The responses themselves stay."""
+    """Remove unsent plans and old results; returns their number. The responses themselves stay."""
     now = clock.now()
     old = or_(
         BulkResponse.created_at < now - RESULTS_KEPT,

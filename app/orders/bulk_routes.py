@@ -70,7 +70,7 @@ def plan() -> Response:
 @access.requires(Permission.RESPOND)
 @access.keeps_form
 def respond() -> AnyResponse:
-    """Record one response to the selected orders, each where it is allowed."""
+    """Record the same response to each selected order that accepts it."""
     selected = _selected()
     form = response_form(selected, request.form)
     is_valid = form.validate()
@@ -133,7 +133,7 @@ def _own_remarks(order_id: int | None) -> str | None:
 
 
 def _seen_versions() -> dict[int, int]:
-    """The versions that the person saw, from hidden fields of the form ``id:version``."""
+    """The versions that the person saw, from hidden fields with the value ``id:version``."""
     pairs = (text.partition(":") for text in request.form.getlist("versions"))
     return {
         order_id: version
@@ -257,7 +257,7 @@ def show(bulk_id: str) -> Response:
 @access.requires(Permission.RESPOND)
 @access.keeps_form
 def send(bulk_id: str) -> AnyResponse:
-    """Send the responses of a plan, or with ``page`` keep what was entered and show another page."""
+    """Send the responses of a plan. With ``page``, keep the entries and show another page instead."""
     bulk = bulk_response.plan_for_update(web.db(), access.current_person().id, bulk_id) or abort(404)
     url = url_for(".show", bulk_id=bulk.id)
     if bulk.sent_at:
@@ -312,7 +312,7 @@ def undo(bulk_id: str) -> AnyResponse:
 
 
 def _store_responses(items: Sequence[BulkItem], rows: Sequence[PlanRow]) -> None:
-    """Store what each row says now in its item; rows that cannot be sent get their result already."""
+    """Store the response of each row in its item; rows that cannot be sent get their result now."""
     for item, row in zip(items, rows, strict=True):
         if row.data:
             bulk_response.set_response(item, row.data)

@@ -34,7 +34,7 @@ ITEMS_MAX = 40
 HISTORY = 12
 """Earlier lines that an item is compared with."""
 USUAL_FROM = 3
-"""Earlier orders that are needed to call something unusual."""
+"""The minimum number of earlier orders before anything counts as unusual."""
 SOONER_DAYS = 3
 """A delivery is sooner than usual if it is due this many days before every earlier one."""
 QUANTITY_FACTOR = 2
@@ -98,9 +98,9 @@ def dismissals(session: Session, order: PurchaseOrder) -> dict[tuple[str, str], 
 
 
 def dismiss(session: Session, order: PurchaseOrder, check: Check, *, note: str, by: Person) -> None:
-    """Dismiss a check of the order's current version; one that is dismissed already keeps its note.
+    """Dismiss a check of the order's current version; a check that was already dismissed keeps its note.
 
-    ``order`` is locked for update, so that two people do not dismiss it at once.
+    ``order`` is locked for update, so that two people do not dismiss it at the same time.
     """
     if (check.kind, check.reference) in dismissals(session, order):
         return

@@ -44,7 +44,7 @@ class AlreadyDecided(Exception):
 
 
 class ResponseBlocker(StrEnum):
-    """Why an order cannot be responded to now, or not in this way."""
+    """Why an order accepts no response now, or not this one."""
 
     UNKNOWN_STATUS = "unknown_status"
     RETURN_NOT_SUPPORTED = "return_not_supported"
@@ -54,7 +54,7 @@ class ResponseBlocker(StrEnum):
 
 
 class CannotRespond(Exception):
-    """The order cannot be responded to now, or not in this way."""
+    """The order accepts no response now, or not this one."""
 
     def __init__(self, blocker: ResponseBlocker) -> None:
         super().__init__(blocker)
@@ -87,7 +87,7 @@ def unsuccessful_response(order: PurchaseOrder) -> DecisionInput | None:
 
 
 def response_blocker(order: PurchaseOrder, response: str | None = None) -> ResponseBlocker | None:
-    """Why the order cannot be responded to (or not with ``response``); None if it can."""
+    """Why the order does not accept ``response``, or any response; None if it does."""
     if not is_known_status(order.status):
         return ResponseBlocker.UNKNOWN_STATUS
     if response == SupplierResponse.RETURN and not order.partner.accepts_return:

@@ -38,16 +38,16 @@ _SHOWN_FIELDS = _COLUMN_FIELDS | {"serialno", "hsnCode", "freeQuantity"}
 _TERM_FIELDS = ("subject", "orderDate", "deliveryDate", *(f"poValueDetails.{kind}" for kind in TotalKind))
 """Fields of the order whose changes are shown where the field is."""
 _BRIEF_MAX = 4
-"""Changed lines that are listed one by one; more are counted."""
+"""Up to this many changed lines are listed one by one; more are counted."""
 EMPTY: tuple[Any, ...] = (None, "", [], {})
-"""Values that show nothing."""
+"""Values that are not shown."""
 LINES_SHOWN = 100
-"""Lines on one page of the document."""
+"""Lines per page of the document."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A value, and the earlier one if it changed: None is unchanged, an empty text was absent."""
+    """A value, and the earlier one: None if the value did not change, an empty text if there was none."""
 
     text: str
     old: str | None = None
@@ -133,7 +133,7 @@ class DocumentView:
 
 
 def document_view(message: ReqSend, changes: Differences | None, page: int | None = None) -> DocumentView:
-    """The document of an order, with what ``changes`` marks; None marks nothing.
+    """The document of an order, with ``changes`` marked; None marks nothing.
 
     ``page`` is a page of lines, the nearest one if it does not exist; None shows all lines.
     """
@@ -194,7 +194,7 @@ def change_counts(changes: Differences) -> str:
 
 
 def line_counts(counts: Iterable[tuple[int, str]]) -> str:
-    """How many lines are what, without those that no line is: ``2 lines changed, 1 added``."""
+    """The counts above zero as text: ``2 lines changed, 1 added``."""
     named = [(count, what) for count, what in counts if count]
     texts = [
         f"{count if index else pluralize(count, 'line')} {what}" for index, (count, what) in enumerate(named)
@@ -390,7 +390,7 @@ def address_line(address: Any) -> str:
 
 
 def trade_name(party: Any) -> str:
-    """The trade name of a party, unless its legal name says it already."""
+    """The trade name of a party, unless its legal name already contains it."""
     if not party.trade_name or not party.legal_name or party.trade_name in party.legal_name:
         return ""
     return str(party.trade_name)

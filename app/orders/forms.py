@@ -53,7 +53,7 @@ from app.ui.fields import SESSION_ENDED, Amount, Choice, Day, Moment, Rows, Unti
 from app.ui.forms import FlaskForm, Form
 
 CONFIRMED = "Confirmed"
-"""The remark that a confirmation starts with."""
+"""The default remark of a confirmation."""
 INFO_MAX = 500
 """Maximum length of the name or value of a custom field, in characters."""
 NOTE_MAX = 200
@@ -63,7 +63,7 @@ NO_REASON = {
     SupplierResponse.REJECT.value: "Enter a reason for the rejection.",
     SupplierResponse.RETURN.value: "Enter a reason for the return.",
 }
-"""Errors of a response that still has the remark of a confirmation."""
+"""Errors of another response that still has the default remark of a confirmation."""
 ENTER_COMMENT = "Enter a comment."
 CHOOSE_PERSON = "Choose a user from the list."
 NO_VERSION = "The form has no order version. Reload the page."
@@ -227,7 +227,7 @@ class DismissCheckForm(FlaskForm):
 
 
 class BaseResponseForm(FlaskForm):
-    """What every response has: its kind and a remark."""
+    """The fields of every response: its kind and a remark."""
 
     supplier_response = RadioField(
         "Response", [InputRequired("Choose a response.")], choices=choices(RESPONSE_VERBS.items())

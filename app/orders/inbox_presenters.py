@@ -1,4 +1,4 @@
-"""The list of orders as people read it: its queue, its rows, and where an order is in it."""
+"""Labels and sentences of the inbox: its work queues, its rows, and the position of an order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGE_GONE = "That page no longer exists. Showing page 1."
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The work queue that a filter amounts to; ``is_exact`` if nothing else narrows the list."""
+    """The work queue that a filter selects; ``is_exact`` if nothing else narrows the list."""
 
     name: str
     title: str

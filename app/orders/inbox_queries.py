@@ -41,7 +41,7 @@ SUPPLIERS_MAX = 50
 ASSIGNEES_MAX = 100
 """Suppliers and assignees that the filters of the list offer."""
 ME = "me"
-"""The ``assigned`` filter for the reader's own orders; pages replace it by the username."""
+"""The ``assigned`` filter for the reader's own orders; pages replace it with the username."""
 UNASSIGNED = "none"
 """The ``assigned`` filter for orders without an assignee."""
 
@@ -195,7 +195,7 @@ def _is_due(due: str) -> list[ColumnExpressionArgument[bool]]:
 def _is_party(session: Session, party: str, text: str) -> Any:
     """Orders of the buyer or supplier with this B2B id, else of those whose name contains the text.
 
-    The text index lists few orders, and the name decides.
+    The text index finds a few candidates, and the name decides.
     """
     b2b_id = getattr(PurchaseOrder, f"{party}_b2b_id")
     if session.scalar(select(PurchaseOrder.id).where(b2b_id == text).limit(1)) is not None:

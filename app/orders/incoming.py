@@ -1,4 +1,4 @@
-"""What partners' messages do to an order: create it, change it, cancel or close it, or bring a late result.
+"""Applies partners' messages to orders: new orders, changes, cancellations, closures and late results.
 
 Each command gets a parsed message and an order that was loaded for update. Errors: Invalid, and nothing
 changes.

@@ -1,4 +1,4 @@
-"""Responses to single lines as people read and edit them."""
+"""Responses to single lines, as pages show them and as the line editor edits them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from app.ui.times import short_day
 
 MINUS = "\N{MINUS SIGN}"
 LINES_SHOWN = 20
-"""Lines on one page of the editor."""
+"""Lines per page of the editor."""
 LIVE_ROWS = 100
 """Lines whose effect is updated while a person types."""
 REASONS = (
@@ -72,7 +72,7 @@ ACTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class LineResponseView:
-    """The response to one line as people read it, with each value that differs."""
+    """The response to one line as pages show it, with each value that differs."""
 
     reference: str
     description: str
@@ -86,13 +86,13 @@ class LineResponseView:
 def line_response_views(
     responses: Iterable[LineResponse], ordered: Sequence[OrderedLine] = ()
 ) -> list[LineResponseView]:
-    """The responses as people read them, with the ordered values where the lines of the order are known."""
+    """The responses as pages show them, with the ordered values if the lines of the order are known."""
     items = {line.reference: line for line in ordered}
     return [_view(response, items.get(response.reference)) for response in responses]
 
 
 def lines_in_body(body: bytes) -> list[LineResponseView]:
-    """The responses to lines in a `req-confirm` message; empty for what is none."""
+    """The responses to lines in a `req-confirm` message; empty for any other body."""
     try:
         value = read_json(body, max_bytes=PRETTY_MAX)
     except Unreadable:
@@ -160,7 +160,7 @@ class SummaryView:
 def response_summary(
     body: Any, responses: Sequence[LineResponse], kind: str, who: str = "You"
 ) -> SummaryView:
-    """What a response to the lines of an order amounts to; ``kind`` is the response to the whole order."""
+    """The summary of a response to lines; ``kind`` is the response to the whole order."""
     summary = summarize(body, responses)
     rows = [
         (label, money(before), _money(after), _difference(before, after))
@@ -199,7 +199,7 @@ def _sentence(summary: ResponseSummary, kind: str, who: str) -> str:
 
 
 def line_sentence(body: Any, responses: Sequence[LineResponse], kind: str) -> str:
-    """A sentence about the responses to lines, also if there are none."""
+    """A sentence about the responses to lines, even if there are none."""
     if responses:
         return response_summary(body, responses, kind).sentence
     verb = _verb(kind)
@@ -208,7 +208,7 @@ def line_sentence(body: Any, responses: Sequence[LineResponse], kind: str) -> st
 
 
 def _verb(kind: str, who: str = "You") -> str:
-    """``confirm`` for the reader's response, ``confirmed`` for that of another; so also without a choice."""
+    """``confirm`` for the reader's response and the default, ``confirmed`` for a response by someone else."""
     response = SupplierResponse(kind) if kind in set(SupplierResponse) else SupplierResponse.ACCEPT
     return (RESPONSE_VERBS[response] if who == "You" else response_label(response)).lower()
 

@@ -19,7 +19,7 @@ from app.orders.totals import line_tax, order_totals, read_amount
 LINES_MAX = 1000
 """Lines of one response that may differ from the order: it keeps the message below a megabyte."""
 REFERENCE_MAX = 100
-"""Maximum length of a reference, in characters; a longer one is not used."""
+"""Maximum length of a reference, in characters. Longer ones are not used."""
 NUMBER_MAX = Decimal(10) ** 12
 """Quantities and prices are below this."""
 DECIMALS_MAX = 3
@@ -274,7 +274,7 @@ class Amounts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ResponseSummary:
-    """How many lines have which response, and what the order is worth before and after it."""
+    """The number of lines by response, and the value of the order before and after it."""
 
     lines: int
     changed: int
@@ -305,7 +305,7 @@ def summarize(body: PurchaseOrderBody, responses: Sequence[LineResponse]) -> Res
 def line_amounts(item: ItemLine, response: LineResponse | None = None) -> Amounts:
     """The amounts of a line, as ordered or with the response to it; amounts are rounded to paise.
 
-    They follow the quantity and price in proportion, so that discounts and tax rates of the line stay.
+    They change in proportion to quantity and price, so that the line keeps its discounts and tax rates.
     """
     ordered = _ordered_amounts(item)
     if response is None:
@@ -319,7 +319,7 @@ def line_amounts(item: ItemLine, response: LineResponse | None = None) -> Amount
 
 
 def _ordered_amounts(item: ItemLine) -> Amounts:
-    """What the buyer states; what is missing is calculated from the rest where possible."""
+    """The amounts that the buyer states; missing ones are calculated from the others if possible."""
     net = item.assessment_amount if item.assessment_amount is not None else item.total_amt
     if net is None and item.quantity is not None and item.unit_price is not None:
         net = (item.quantity * item.unit_price).quantize(_PAISA, ROUND_HALF_UP)

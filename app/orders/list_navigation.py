@@ -1,4 +1,4 @@
-"""Working through a list of orders one by one: where an order is in it, and what comes next.
+"""Moving through a list of orders one by one: the position of an order, and the next one.
 
 The position is a sort key, not a page, so it stays valid when orders leave the list as they are responded to.
 """

@@ -1,4 +1,4 @@
-"""The list of orders: its filters, columns and rows, and working through it one by one."""
+"""The list of orders: its filters, columns and rows, and moving through it one order at a time."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def filter_values(query: str) -> dict[str, Any]:
 
 
 def opened_list() -> str:
-    """The query string of the list that the reader works through; empty without one."""
+    """The query string of the list that the reader opened the order from; empty without one."""
     text = request.values.get("list") or request.values.get("next") or ""
     return text if len(text) <= LIST_QUERY_MAX else ""
 
@@ -140,11 +140,11 @@ ORDERS = Listing(
 )
 
 
-# --- Working through a list: its query string is in the URL of each order
+# --- Moving through a list: its query string is in the URL of each order
 
 
 def current_list() -> str:
-    """The query string of the list that the reader works through; by default, all to respond to."""
+    """The query string of the reader's list; by default, the list of all orders that need a response."""
     return opened_list() or "answer=open"
 
 
@@ -154,7 +154,7 @@ def list_filter(query: str) -> inbox_queries.OrderFilter:
 
 
 def order_url(order_id: int, anchor: str | None = None) -> str:
-    """The page of an order, in the list that the reader works through."""
+    """The URL of an order within the reader's list."""
     return url_for("orders.order", order_id=order_id, list=opened_list() or None, _anchor=anchor)
 
 

@@ -33,7 +33,7 @@ from app.partners.models import Partner
 
 
 class ResponseState(StrEnum):
-    """The last decision on an order; ``changed``: there is one, but for an older version."""
+    """The last decision on an order; ``changed`` means that it is for an older version."""
 
     NONE = "none"
     ACCEPT = "ACCEPT"
@@ -86,7 +86,7 @@ def to_paise(rupees: Decimal | str | None) -> int:
 
 
 class PurchaseOrder(Base):
-    """One order of one partner, as its newest revision has it.
+    """One order of one partner, with the values of its newest revision.
 
     ``status`` is the one at the partner. ``response`` and ``delivery`` are copies from the last decision and
     its webhook, made in the transaction that changes these.

@@ -1,4 +1,4 @@
-"""An index of the items of all orders, by which an order is compared with earlier ones of the same buyer."""
+"""An index of the items of all orders, to compare an order with earlier ones of the same buyer."""
 
 from __future__ import annotations
 

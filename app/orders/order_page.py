@@ -71,7 +71,7 @@ def current_checks(order: PurchaseOrder) -> ChecksView:
 
 
 def new_form(order: PurchaseOrder) -> ResponseForm:
-    """A form that was not submitted: a confirmation, or the last response if it was not successful."""
+    """The form before it is submitted: a confirmation, or the last response if it was unsuccessful."""
     data = decisions.unsuccessful_response(order) or _default_for(order)
     return _form(order, None, data)
 

@@ -34,21 +34,21 @@ from app.ui.times import day, exact_time
 from app.webhooks.presenters import message_chip
 
 LINES_MAX = 5000
-"""Lines of one document; it says how many more the order has."""
+"""Maximum number of lines in a document, which says how many more the order has."""
 FACTS_MAX = 80
-"""Facts below the lines, such as terms and custom fields; the document says that there are more."""
+"""Maximum number of facts below the lines, such as terms; the document says if there are more."""
 FACTS_LINE = 90
-"""Characters of short facts that share a line."""
+"""Maximum length of short facts that share a line, in characters."""
 SECTIONS_HEIGHT = 40
-"""Millimeters of sections that are kept on one page."""
+"""Maximum height of sections that are kept on one page, in millimeters."""
 TITLE_MAX = 60
-"""Characters of the title of a section, which is beside its facts."""
+"""Maximum length of the title of a section, which is beside its facts."""
 ADDRESSES_MAX = 3
 INFOS_MAX = 20
-"""Custom fields of a response in the document."""
+"""Maximum number of custom fields of a response in the document."""
 MORE_FIELDS = "See PO Confirm for more fields."
 CONTACT_MAX = 160
-"""Characters of one line of a party's contact data."""
+"""Maximum length of one line of a party's contact data, in characters."""
 COLUMNS = (
     TableColumn("#", 12),
     TableColumn("Item", 66),
@@ -71,7 +71,7 @@ class OrderPdf:
 
     @property
     def title(self) -> str:
-        """What the document is."""
+        """The title of the document."""
         return "Order acknowledgment" if self.decision else "Purchase order"
 
 
@@ -82,7 +82,7 @@ def pdf_name(pdf_data: OrderPdf) -> str:
 
 
 def order_pdf(pdf_data: OrderPdf) -> bytes:
-    """The document."""
+    """The bytes of the PDF."""
     order, sent = pdf_data.order, pdf_data.order.content
     made = exact_time(pdf_data.now, pdf_data.zone)
     pdf = Pdf(
@@ -344,7 +344,7 @@ def _joined(facts: Iterable[str]) -> Iterator[str]:
 
 
 def _flat(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
-    """The leaves of a section: a name made of the names on the way, and the value."""
+    """The leaf values of a section, each named by its path."""
     if depth > 5:
         yield name, compact(value)
     elif isinstance(value, Mapping):

@@ -135,7 +135,7 @@ def order_chip(order: PurchaseOrder) -> Chip:
 
 
 def delivery_chip(order: PurchaseOrder) -> Chip | None:
-    """The state of the last response's webhook, as lists know it; None where nothing was sent."""
+    """The state of the last response's webhook, as lists show it; None if there is no webhook."""
     if order.delivery is Delivery.NONE:
         return None
     if order.delivery_shown == Delivery.PENDING and order.is_retrying:
@@ -159,7 +159,7 @@ def urgency(order: PurchaseOrder, now: datetime) -> str:
 
 
 def blocker_sentence(order: PurchaseOrder, blocker: ResponseBlocker | None) -> str:
-    """Why the order cannot be responded to; empty if it can."""
+    """Why the order accepts no response; empty if it does."""
     if blocker is None:
         return ""
     label = status_label(order.status)

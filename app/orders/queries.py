@@ -54,7 +54,7 @@ def load_newest_decisions(session: Session, orders: Sequence[PurchaseOrder]) -> 
 
 
 def orders_by_id(session: Session, scope: Scope, ids: Sequence[int]) -> Sequence[PurchaseOrder]:
-    """Those of the orders that the reader may see, soonest due first."""
+    """The orders with these ids that the reader may see, soonest due first."""
     return session.scalars(
         in_scope(select(PurchaseOrder), PurchaseOrder.supplier_b2b_id, scope)
         .where(PurchaseOrder.id.in_(ids))
@@ -64,7 +64,7 @@ def orders_by_id(session: Session, scope: Scope, ids: Sequence[int]) -> Sequence
 
 
 _LOCKED_BY = select(PurchaseOrder.id, PurchaseOrder.partner_id, PurchaseOrder.object_id)
-"""What the locks of an order are named by."""
+"""The columns that name the locks of an order."""
 
 
 def orders_for_update(session: Session, scope: Scope, ids: Iterable[int]) -> Sequence[PurchaseOrder]:

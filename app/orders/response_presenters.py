@@ -19,7 +19,7 @@ STALE_FORM = "The buyer changed this order. It is now version {version}. Reload 
 
 
 def canceled_sentence(subject: str, message: Message) -> str:
-    """That a response was canceled, and whether the partner may have it."""
+    """Says that a response was canceled, and whether the partner may have received it."""
     if message.unknown_outcome:
         return f"{subject} was canceled, but the partner may already have received it."
     return f"{subject} was canceled before it was delivered."
@@ -52,7 +52,7 @@ def form_state(
 
 
 def decided_title(decision: Decision | None) -> str:
-    """Who responded first."""
+    """Says who responded first."""
     if decision is None:
         return "This order already has a response."
     return _already_responded(decision.person_name, decision.response)
@@ -161,7 +161,7 @@ def ended_title(action: str) -> str:
 
 
 def changed_title(decision: Decision | None, *, is_own_response: bool) -> str:
-    """That the buyer changed an order after a response."""
+    """Says that the buyer changed an order after a response."""
     if decision is None or decision.response not in set(SupplierResponse):
         return "The buyer changed this order after a response."
     who = "you" if is_own_response else decision.person_name

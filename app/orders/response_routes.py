@@ -36,7 +36,7 @@ from app.ui.bodies import text_of
 
 blueprint = Blueprint("responses", __name__, url_prefix="/orders")
 FORM_BYTES = 512 * 1024
-"""The largest response form: with as many changed lines as a response may have."""
+"""The size of the largest response form, with as many changed lines as a response may have."""
 
 
 @blueprint.get(ORDER + "/delivery")
@@ -157,7 +157,7 @@ def _review_page(order: PurchaseOrder, form: ResponseForm) -> Response:
 @access.requires(Permission.RESPOND)
 @access.keeps_form
 def preview(order_id: int) -> Response:
-    """The exact message of this response; as a fragment it follows what is typed.
+    """The exact message of this response; as a fragment, it updates while the person types.
 
     The fragment shows an incomplete form as a sentence, since the person is still typing.
     """
@@ -224,7 +224,7 @@ def form_updates(order_id: int) -> Response:
 @web.accepts(FORM_BYTES)
 @access.requires(Permission.RESPOND)
 def lines(order_id: int) -> Response:
-    """Another page of the line editor; what was entered stays."""
+    """Another page of the line editor, which keeps what was entered."""
     return _lines_page(order_id, "orders/_lines.html", updates="sentence")
 
 

@@ -21,19 +21,19 @@ log = logging.getLogger(__name__)
 csv.field_size_limit(2**31 - 1)
 
 UPLOAD_MAX = 5 * 1024 * 1024
-"""Bytes of a file."""
+"""Maximum size of a file, in bytes."""
 UNPACKED_MAX = 12 * 1024 * 1024
-"""Bytes of a workbook after decompression."""
+"""Maximum size of a workbook after decompression, in bytes."""
 PARTS_MAX = 1000
 TAGS_MAX = 400_000
-"""XML tags of a workbook: 2,000 rows need half of them, and the library takes up to 30 µs for each."""
+"""Maximum number of XML tags: 2,000 rows need half as many, and the library takes up to 30 µs each."""
 ROWS_MAX = 2000
-"""Rows with a value, besides the header."""
+"""Maximum number of rows with a value, besides the header."""
 ROWS_READ = 10_000
-"""Rows that are read at all: spreadsheets like to append empty ones."""
+"""Maximum number of rows that are read, since spreadsheets often append empty ones."""
 COLUMNS_MAX = 100
 CELL_MAX = 1000
-"""Characters of a cell that are read; no column allows so many."""
+"""Maximum number of characters that are read from a cell; no column allows that many."""
 
 
 class SheetColumn(StrEnum):
@@ -91,7 +91,7 @@ class SheetRow:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """The rows that were filled in, and how many were not."""
+    """The filled-in rows, and the number of other rows."""
 
     rows: Sequence[SheetRow]
     blank: int
@@ -181,7 +181,7 @@ def _csv_rows(content: bytes) -> Iterator[Sequence[str]]:
     if text[:4].lower() == "sep=":  # a line for spreadsheets only
         text = text.partition("\n")[2]
     try:
-        # The delimiter is the one with which the most headers are known.
+        # Use the delimiter that yields the most known headers.
         delimiter = max(",;\t", key=lambda mark: len(_columns(next(_parsed(text, mark), [])[:COLUMNS_MAX])))
         for number, row in enumerate(_parsed(text, delimiter)):
             if number == ROWS_READ:

@@ -1,6 +1,6 @@
 """The team's work on an order: its assignee, one of the supplier's staff, and comments with mentions.
 
-Nothing of this is ever sent to the partner.
+None of this is ever sent to the partner.
 """
 
 from __future__ import annotations

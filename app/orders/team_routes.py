@@ -129,7 +129,7 @@ def _assignments_page(orders: Sequence[PurchaseOrder], form: AssignForm, *, stat
 
 
 def _chosen_person(form: AssignForm, people: Sequence[Person]) -> Person | None:
-    """The person of the form, None to unassign; an error of the form if none of these people has the name."""
+    """The chosen person, None to unassign. An unknown username becomes an error of the form."""
     if not form.validate() or not form.username.data:
         return None
     person = _person_named(form.username.data, people)

@@ -60,7 +60,7 @@ class Totals:
 
 
 ADJUSTMENTS = ("discount", "otherCharges", "roundOffAmount")
-"""Values of the order that are part of its total, beside those of its lines; a discount is subtracted."""
+"""Values of the order that its total includes besides those of its lines; a discount is subtracted."""
 TAX = re.compile(r"(GST|CESS)", re.IGNORECASE)
 """Matches the names of taxes: IGST, CGST, SGST, UTGST, CGST+SGST, CESS."""
 
