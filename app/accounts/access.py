@@ -48,7 +48,7 @@ PUBLIC = "public"
 TOKEN = "token"  # noqa: S105
 """The name of the session token in the cookie."""
 CONFIRMED_FOR = timedelta(minutes=15)
-"""How long a sign-in or a confirmation counts for views that ask for the password again."""
+"""How long after sign-in or a confirmation a view does not ask for the password again."""
 OPEN_ENDPOINTS = frozenset({"static", "bootstrap.static", "htmx_js"})
 """Static files of the app and its packages."""
 
@@ -108,7 +108,7 @@ def visible_suppliers() -> Scope:
 
 
 def declared_access(endpoint: str) -> str | None:
-    """What the view of an endpoint declared: a permission, ``public``, or None."""
+    """What the view of an endpoint declares: a permission, ``public``, or None."""
     if endpoint in OPEN_ENDPOINTS:
         return PUBLIC
     return getattr(current_app.view_functions.get(endpoint), "access", None)
@@ -153,7 +153,7 @@ def current_session() -> UserSession:
 def _load_person(_request: Request) -> Person | None:
     """The person of the session cookie.
 
-    It is read in a transaction of its own, which ends before the one of the request begins.
+    It is read in a separate transaction, which ends before that of the request begins.
     """
     token = session.get(TOKEN)
     if not isinstance(token, str):
@@ -224,7 +224,7 @@ def _page_of_kept_form(view: Any) -> str | None:
 
 
 def show_again(kept_form: KeptForm) -> Any:
-    """The page of a kept form, with everything typed. Nothing is recorded: the form has no CSRF token.
+    """The page of a kept form, with everything that was typed. It records nothing: there is no CSRF token.
 
     Errors: 403 and 404 as for the form itself.
     """

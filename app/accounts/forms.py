@@ -39,7 +39,7 @@ _ERROR_FIELDS = {
     PersonError.SUPPLIER_ID_LENGTH: "supplier_ids",
     PersonError.SUPPLIER_ID_CHARACTERS: "supplier_ids",
 }
-"""The fields of errors; those of the others are above the form."""
+"""The field of each error. All other errors are shown above the form."""
 _ID_SEPARATORS = re.compile(r"[\s,;]+")
 
 
@@ -58,7 +58,7 @@ class LoginForm(FlaskForm):
 
 
 class AccountForm(FlaskForm):
-    """What people set for themselves."""
+    """The data and preferences that users change themselves."""
 
     full_name = StringField("Full name", [Length(max=120)], filters=[folded])
     mail_address = mail_address_field()
@@ -147,7 +147,7 @@ class PersonForm(FlaskForm):
         return [*(self.known_supplier_ids.data or []), *parse_ids(self.supplier_ids.data or "")]
 
     def validate_supplier_ids(self, field: Any) -> None:
-        """An unknown id may be a typing error, so it must be confirmed."""
+        """An unknown id may be a typo, so it must be confirmed."""
         try:
             ids = parse_ids(field.data or "")
         except ValueError as error:
@@ -163,12 +163,12 @@ class PersonForm(FlaskForm):
 
 
 def version_of(fields: Mapping[str, object]) -> str:
-    """The version of an account with these fields, by which a form detects changes made meanwhile."""
+    """The version of an account with these fields, which lets a form detect changes made in the meantime."""
     return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
 
 
 class NewPersonForm(PersonForm):
-    """The same for a new account, with its username."""
+    """The form for a new account, which also has a username."""
 
     name = StringField("Username", [InputRequired("Enter a username."), Length(max=80)])
 

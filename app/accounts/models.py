@@ -39,7 +39,7 @@ class Person(Base):
     mail_address: Mapped[str] = mapped_column(String(200), default="")
     # The name of a time zone; empty for the one of the app.
     time_zone: Mapped[str] = mapped_column(String(60), default="")
-    # Choices of the account page by name; a missing one has its default.
+    # Preferences of the account page by name; a missing one has its default.
     preferences: Mapped[dict[str, Any]] = mapped_column(default=dict)
     suppliers: Mapped[list[PersonSupplier]] = relationship(
         cascade="all, delete-orphan", lazy="selectin", order_by="PersonSupplier.b2b_id"
@@ -109,7 +109,7 @@ class KeptForm(Base):
 
 
 class Supplier(Base):
-    """Settings of one supplier B2B id; without a row the defaults of the app apply."""
+    """Settings of one supplier B2B id; without a row, the defaults of the app apply."""
 
     __tablename__ = "supplier"
 

@@ -11,20 +11,20 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from zxcvbn import zxcvbn
 
 _hasher = PasswordHasher()
-# Verified when the username is unknown, so that the response time does not tell which usernames exist.
+# Verified when the username is unknown, so that the response time does not reveal which usernames exist.
 # The hash of a discarded random password; computing it at every start would cost a tenth of a second.
 UNKNOWN_USER_HASH = (
     "$argon2id$v=19$m=65536,t=3,p=4$Grgk8uHH6Ni30oyilAvGxA$an0fBouTdUU42PJCt8ysNNouSOo74xbapL6ivSgfe30"
 )
 
 PASSWORD_MIN = 12
-"""Characters."""
+"""Minimum length, in characters."""
 PASSWORD_MAX = 200
-"""Characters; a longer password is refused before it is hashed."""
+"""Maximum length, in characters; a longer password is refused before it is hashed."""
 SCORE_NEEDED = 3
 """Of zxcvbn's 0 to 4: more than a hundred million guesses."""
 ESTIMATED_LENGTH = 72
-"""Characters that zxcvbn looks at; longer ones take it too long."""
+"""The number of characters that zxcvbn checks; longer passwords would take too long."""
 
 
 class PasswordProblem(StrEnum):

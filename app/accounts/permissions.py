@@ -1,4 +1,4 @@
-"""Permissions, and which role has which."""
+"""Permissions, and the roles that have them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from app.accounts.models import Person, Role
 
 
 class Permission(StrEnum):
-    """What a route lets a person do."""
+    """Something that a route lets a user do."""
 
     VIEW = "view"  # the orders and messages of the person's own suppliers
     VIEW_ALL = "view_all"

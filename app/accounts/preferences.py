@@ -1,4 +1,4 @@
-"""Choices of a person for the look and the keyboard, stored by name; a missing one has its default."""
+"""Preferences of a person for appearance and keyboard, stored by name; a missing one has its default."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Density(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """The choices of one person."""
+    """The preferences of one person."""
 
     theme: Theme = Theme.SYSTEM
     density: Density = Density.COMFORTABLE
     has_shortcuts: bool = True
 
     def as_stored(self) -> dict[str, Any]:
-        """The values for the column; other packages keep theirs beside them."""
+        """The values for the column, which also holds the preferences of other packages."""
         return asdict(self)
 
 

@@ -65,7 +65,7 @@ def role_label(role: Role | str) -> str:
 
 
 def suppliers_of(person: Person) -> list[str]:
-    """The suppliers a person sees, one entry a line."""
+    """The suppliers that a person sees, one entry per line."""
     if person.role is not Role.SUPPLIER:
         return ["All suppliers"]
     return sorted(person.supplier_ids) or ["No supplier"]

@@ -69,7 +69,7 @@ def in_team_of(person: Person) -> ColumnElement[bool]:
 
 
 def device_tags(session: Session, b2b_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """The default device tags (name, value) of those suppliers that have one."""
+    """The default device tags (name, value) of the suppliers that have one."""
     suppliers = session.scalars(select(Supplier).where(Supplier.b2b_id.in_(set(b2b_ids))))
     return {supplier.b2b_id: (supplier.device_tag_name, supplier.device_tag_value) for supplier in suppliers}
 

@@ -150,7 +150,7 @@ def update_account(
     time_zone: str,
     preferences: Preferences,
 ) -> None:
-    """Change what people set for themselves."""
+    """Change the data and preferences of the signed-in person."""
     before = account_fields(person)
     person.full_name, person.mail_address, person.time_zone = full_name, mail_address, time_zone
     person.preferences = {**person.preferences, **preferences.as_stored()}
@@ -161,7 +161,7 @@ def update_account(
 def record_throttling(session: Session, person: Person | None, delayed: set[throttle.ThrottleKind]) -> None:
     """Record that an account or an address has to wait, once per series of failures.
 
-    Names that no account has are left out, so that a stranger cannot fill the trail with them.
+    Unknown usernames are left out, so that a stranger cannot fill the trail with them.
     """
     if throttle.ThrottleKind.ADDRESS in delayed or (person and delayed):
         trail.record(
@@ -197,7 +197,7 @@ def audit_fields(person: Person) -> dict[str, object]:
 
 
 def account_fields(person: Person) -> dict[str, object]:
-    """What people set for themselves."""
+    """The fields that users change themselves."""
     return {
         "full_name": person.full_name,
         "mail_address": person.mail_address,

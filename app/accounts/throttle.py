@@ -1,7 +1,7 @@
 """Growing delays after failed sign-ins and wrong partner keys.
 
 The counts are in the database, so that all processes agree. A count is kept per account and per address.
-After some free failures each further one doubles the delay. Unknown usernames are counted like all others.
+The first few failures cause no delay; each further one doubles it. Unknown usernames count like all others.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def of_address(kind: ThrottleKind, address: str | None) -> Key:
 
 
 class TooManyAttempts(Exception):
-    """There were too many failures: the next attempt is allowed in some ``seconds``."""
+    """There were too many failures: the next attempt is allowed in ``seconds`` seconds."""
 
     def __init__(self, seconds: int) -> None:
         super().__init__(seconds)
@@ -90,7 +90,7 @@ class TooManyAttempts(Exception):
 
 
 def check(session: Session, keys: Sequence[Key]) -> None:
-    """Errors: TooManyAttempts if no attempt is allowed now."""
+    """Check that an attempt is allowed now. Errors: TooManyAttempts."""
     seconds = seconds_left(session, keys)
     if seconds:
         raise TooManyAttempts(seconds)
@@ -117,7 +117,7 @@ def begin_attempt(session: Session, keys: Sequence[Key]) -> set[ThrottleKind]:
 
 
 def count_failure(session: Session, keys: Sequence[Key]) -> set[ThrottleKind]:
-    """Count a failure and set the next delay. Returns the kinds of which this one caused the first delay."""
+    """Count a failure and set the next delay. Returns the kinds that it delays for the first time."""
     now, newly_delayed = clock.now(), set()
     advisory_lock(session, "throttle")
     session.execute(delete(Throttle).where(Throttle.last_failure_at < now - FORGET_AFTER))

@@ -68,9 +68,9 @@ def ping() -> Response:
 
 @blueprint.before_app_request
 def _unknown_address() -> Response | None:
-    """Reject any other address or method below ``/api/`` in the JSON shape of the contract.
+    """Reject any other path or method below ``/api/`` in the JSON format of the contract.
 
-    A catch-all route could not do it: it would add its methods to the ``Allow`` of every address.
+    A catch-all route cannot do this: it would add its methods to the ``Allow`` of every path.
     """
     if not is_api_path(request.path):
         return None
@@ -146,7 +146,7 @@ def _receive(kind: Kind) -> InboundMessage:
 
 
 def _call(kind: Kind) -> Call:
-    """What the log keeps of the request besides its body; secrets are masked."""
+    """The parts of the request, besides its body, that the log keeps; secrets are masked."""
     return Call(
         kind=kind,
         path=request.path,

@@ -20,7 +20,7 @@ ARRAY_MAX = 512 * 1024 * 1024
 
 @dataclass
 class ImportResult:
-    """What an import did: the number of new and repeated orders, and the error of each other one."""
+    """The result of an import: the number of new and repeated orders, and the errors of the others."""
 
     imported: int = 0
     repeated: int = 0

@@ -31,9 +31,9 @@ from app.network.vocabulary import HTTP_STATUS, ErrorCode, Kind
 from app.orders.incoming import Receipt
 
 UNAUTHENTICATED_KEPT = 1000
-"""Number of requests without valid credentials that are kept: the newest, without their bodies."""
+"""Maximum number of unauthenticated requests that are kept: the newest, without their bodies."""
 REASON_MAX = 200
-"""Characters of the reason for reprocessing."""
+"""Maximum length of the reason for reprocessing, in characters."""
 EFFECTS = {
     ErrorCode.CREDENTIALS: Effect.UNAUTHENTICATED,
     ErrorCode.CONFLICT: Effect.CONFLICT,
@@ -105,7 +105,7 @@ def receive_message(
 def reject_call(
     session: Session, call: Call, code: ErrorCode, detail: str, *, partner_id: int | None, size: int
 ) -> InboundMessage:
-    """Reject a request without reading its body. Of unauthenticated ones only the newest are kept."""
+    """Reject a request without reading its body. Only the newest unauthenticated requests are kept."""
     row = _reject(session, _row(call, partner_id=partner_id, size=size), None, code, detail)
     if partner_id is None:
         _delete_old_unauthenticated(session)
@@ -113,10 +113,10 @@ def reject_call(
 
 
 def reprocess(session: Session, row: InboundMessage, *, by: str, reason: str, rules: Rules) -> InboundMessage:
-    """Apply a stored message again, after its cause was fixed; ``row`` must be locked.
+    """Apply a stored message again after the cause of its failure was fixed; ``row`` must be locked.
 
     The row stores who did it, why, and the new result. The stored response to the partner does not change.
-    The deadline of the order counts from now.
+    The order gets a new deadline, counted from now.
 
     Errors: CannotReprocess, and nothing changes.
     """

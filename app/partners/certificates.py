@@ -1,4 +1,4 @@
-"""The details of certificates, which a partner stores as PEM text."""
+"""Reads the certificates that a partner stores as PEM text."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def read_der(der: bytes) -> Certificate:
 
 @contextmanager
 def _readable(problem: str) -> Iterator[None]:
-    """Raise BadCertificate with this text for what cannot be read."""
+    """Turn errors of the library into BadCertificate with this text."""
     try:
         yield
     except _UNREADABLE as error:

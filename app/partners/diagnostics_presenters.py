@@ -130,7 +130,7 @@ def _step_row(finding: Finding, baseline: Baseline) -> StepRow:
 
 
 def _before(finding: Finding, baseline: Baseline) -> str:
-    """How a step was at the last successful delivery, where that helps."""
+    """The result of a step at the last successful delivery, if that helps."""
     if finding.level is Level.SKIPPED:
         return ""
     if finding.step in (Step.DNS, Step.CONNECTION) and finding.code is not Code.ADDRESS_LITERAL:

@@ -1,4 +1,4 @@
-"""The keys and secrets of a partner as its page of keys shows them."""
+"""The keys and secrets of a partner, as its keys page shows them."""
 
 from __future__ import annotations
 

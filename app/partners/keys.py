@@ -26,7 +26,7 @@ KEY_MIN = 16
 """Minimum length of an entered key, in characters."""
 KEY_MAX = 1000
 ACTIVE_MAX = 5
-"""Active secrets of one kind: each is tried on every request."""
+"""Maximum number of active secrets of one kind, since each is tried on every request."""
 
 
 class BadPartner(ValueError):

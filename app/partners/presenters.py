@@ -56,7 +56,7 @@ LINE_RESPONSE_NAMES = {
 
 
 def pause_sentence(partner: Partner) -> str:
-    """Why a partner is paused: the app's reason, or that of the person who paused it."""
+    """Why a partner is paused: the reason of the app, or of the person who paused it."""
     if partner.pause_code is PauseCode.NONE:
         reason = partner.paused_reason
         return f"{reason}." if reason and not reason.endswith((".", "!", "?")) else reason
@@ -86,7 +86,7 @@ PAUSE_EVENTS = {
     AuditAction.BREAKER_OPENED: "Stopped responding",
     AuditAction.BREAKER_CLOSED: "Responding again",
 }
-"""What the history of a partner shows of its audit entries."""
+"""The audit actions that the history of a partner shows."""
 
 
 def pause_event_label(entry: Any) -> str:
@@ -175,7 +175,7 @@ class CredentialRow:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """The attempts of half an hour in a chart, in its units."""
+    """One bar of the chart: the attempts of half an hour, in units of the chart."""
 
     x: int
     delivered: int
@@ -267,7 +267,7 @@ def _counts(delivered: int, failed: int) -> str:
 
 
 def connection_settings(partner: Partner, default_schedule: Sequence[float]) -> list[Setting]:
-    """The settings of how webhooks are sent."""
+    """The settings for sending webhooks."""
     rate = f", {number(partner.rate_per_minute)} per minute" if partner.rate_per_minute else ""
     responses = "Confirm, reject, return for changes" if partner.accepts_return else "Confirm, reject"
     if partner.line_responses:
@@ -293,7 +293,7 @@ def outbound_credentials(
     certificate: Certificate | None,
     authorities: Sequence[Certificate],
 ) -> list[CredentialRow]:
-    """What we prove our identity with. ``certificate`` is None if it is missing or unreadable."""
+    """The credentials that we send. ``certificate`` is None if it is missing or unreadable."""
     rows = [CredentialRow(name, secret_hint(value), is_header=True) for name, value in partner.headers]
     if partner.bearer_token:
         rows.append(CredentialRow("Bearer token", secret_hint(partner.bearer_token)))
@@ -327,7 +327,7 @@ def outbound_credentials(
 def inbound_credentials(
     partner: Partner, inbound_keys: Sequence[InboundKey], inbound_secrets: Sequence[InboundSecret]
 ) -> list[CredentialRow]:
-    """What the partner proves its identity with."""
+    """The credentials that the partner sends."""
     rows = [
         CredentialRow(
             "API key",
@@ -353,5 +353,5 @@ def inbound_credentials(
 
 
 def time_of(text: str | None) -> datetime | None:
-    """The time of an ISO 8601 text; None for none."""
+    """The time in an ISO 8601 text; None if there is no text."""
     return datetime.fromisoformat(text) if text else None

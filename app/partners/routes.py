@@ -421,7 +421,7 @@ def _differ_in_connection(saved: Partner, changed: Partner) -> bool:
 def _save_details(saved: Partner | None, details: service.Details, version: str | None) -> int:
     """Save in a separate transaction: the request's ended before the partner was called.
 
-    ``version`` is the one that the form shows. Errors: BadPartner if there is another one by now.
+    ``version`` is the one that the form shows. Errors: BadPartner if someone else saved another version.
     """
     web.db().commit()
     with web.database().writing() as session:
