@@ -9,7 +9,7 @@ ID_MAX = 64
 
 
 def set_request_id(request_id: str | None) -> None:
-    """Attribute the further work and log lines of this thread to a request; None ends that."""
+    """Attribute this thread's work and log lines to a request from now on; None stops that."""
     if request_id is None:
         unbind_contextvars("request_id")
     else:

@@ -116,7 +116,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def _end_with_parent() -> None:
-    """On Linux, ask the kernel to send SIGTERM to this process when the supervisor dies, however it dies."""
+    """On Linux, ask the kernel to send SIGTERM to this process when the supervisor dies for any reason."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 

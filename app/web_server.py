@@ -73,7 +73,7 @@ class _ErrorTask(ErrorTask):
 
 
 class _Channel(HTTPChannel):
-    """A connection that knows when its current request began."""
+    """A connection that records when its current request began."""
 
     error_task_class = _ErrorTask
     request_began_at = 0.0

@@ -46,7 +46,7 @@ class Item:
 
     @property
     def is_resolvable(self) -> bool:
-        """Whether a person can resolve it; the others end with their cause."""
+        """Whether a person can resolve it; other items close when their cause ends."""
         return self.kind in (AuditObject.MESSAGE, AuditObject.INBOUND)
 
     @property

@@ -12,7 +12,7 @@ from app.audit.models import AuditObject
 from app.db import Base
 
 REASON_MAX = 200
-"""Characters of the reason for resolving an item."""
+"""Maximum length of the reason for resolving an item, in characters."""
 
 
 class CaseAction(StrEnum):

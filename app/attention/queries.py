@@ -56,7 +56,7 @@ class AttentionPage:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who reads; those who may triage also see partners, orders without a user and unmatched messages."""
+    """The reader. Those who may triage also see partners, orders without a user and unmatched messages."""
 
     scope: Scope
     person_id: int
@@ -154,7 +154,7 @@ def _assignment_conditions(
 
 
 def _is_assigned(item: Item, reader: Reader, whose: str) -> bool:
-    """Whether the assignee of an item is as the filter says."""
+    """Whether the assignee of an item matches the filter."""
     if whose == ME:
         return item.assignee_id == reader.person_id
     return whose != UNASSIGNED or not item.assigned_to

@@ -55,7 +55,7 @@ class AuditAction(StrEnum):
 
 
 class AuditObject(StrEnum):
-    """The kind of object it was done to."""
+    """The kind of object of an action."""
 
     ORDER = "order"
     MESSAGE = "message"

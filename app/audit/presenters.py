@@ -109,7 +109,7 @@ CODED_KEYS = frozenset(
         "mail_partners",
     }
 )
-"""Keys whose values are codes, and not what a person typed."""
+"""Keys whose values are codes, not text that a person entered."""
 
 RESPONSES = {"none": "none", "ACCEPT": "Confirmed", "REJECT": "Rejected", "RETURN": "Returned"}
 """Labels of the stored codes of a response."""
@@ -162,7 +162,7 @@ def actor_label(entry: AuditEntry) -> str:
 
 
 def origin_label(entry: AuditEntry) -> str:
-    """From where: the address, or what else is known."""
+    """Where it came from: the IP address if known, otherwise the role or the kind of process."""
     return entry.address or entry.role or ("Background job" if entry.person_id else "Automatic")
 
 
@@ -172,7 +172,7 @@ def role_label(entry: AuditEntry) -> str:
 
 
 def object_label(entry: AuditEntry) -> str:
-    """The object it was done to."""
+    """The object of the action."""
     is_sign_in = entry.action in (AuditAction.SIGN_IN_FAILED, AuditAction.THROTTLED)
     if entry.object_name in _UNKNOWN_NAMES and is_sign_in:
         return UNKNOWN_USER
@@ -180,7 +180,7 @@ def object_label(entry: AuditEntry) -> str:
 
 
 def reason_label(entry: AuditEntry) -> str:
-    """The reason that was typed, or the sentence of a coded one."""
+    """The reason that a person entered, or the sentence of a coded reason."""
     if entry.action == AuditAction.SIGN_IN_FAILED:
         return REASONS.get(entry.reason, entry.reason)
     return f"“{entry.reason}”" if entry.reason else ""

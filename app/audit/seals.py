@@ -174,7 +174,7 @@ def _seal_next(session: Session, settled: int) -> int:
 
 
 def _settled_id(database: Database) -> int | None:
-    """An id below which no entry can appear any more; None if there is none, or writers take too long."""
+    """An id below which no entry can appear anymore; None if there is none, or writers take too long."""
     with database.reading() as session:
         newest: int | None = session.scalar(select(func.max(AuditEntry.id)))
         if newest is None or not database.is_postgresql:

@@ -1,4 +1,4 @@
-"""What differs between SQLite and PostgreSQL in statements."""
+"""Differences between SQLite and PostgreSQL in statements."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def rotate_secrets(session: Session) -> int:
 
 
 def _encrypted() -> Iterator[tuple[Any, list[str]]]:
-    """The models with encrypted columns, and the names of these."""
+    """The models with encrypted columns, and the names of these columns."""
     for mapper in Base.registry.mappers:
         names = [
             attribute.key

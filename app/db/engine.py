@@ -24,7 +24,7 @@ CHECKPOINT_PAGES = 4000
 
 
 class Database:
-    """A database and its sessions, which carry ``settings``. ``engine`` is used instead of a new one."""
+    """A database and its sessions, which carry ``settings``. Without ``engine`` it creates one."""
 
     def __init__(
         self, url: str, *, settings: SessionSettings | None = None, engine: Engine | None = None

@@ -19,11 +19,11 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 Scope = frozenset[str] | None
 """The supplier ids that a reader may see; None is all."""
 PAGE = 50
-"""Rows of a page."""
+"""Rows per page."""
 COUNT_MAX = 1001
-"""Rows that a count reads at most; pages then show ``1,000+``."""
+"""A count reads at most this many rows; pages then show ``1,000+``."""
 SEARCH_WINDOW = 2_000
-"""Messages whose bodies one search reads: the newest ones."""
+"""A search reads the bodies of at most this many messages, the newest ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def page_of(
 ) -> Page[Row]:
     """The page with the first ``limit`` of these rows; one row more means that there is a next page.
 
-    ``oldest`` is where a search ends, ``key`` what the next page begins after.
+    ``oldest`` is where a search ends, ``key`` the key after which the next page begins.
     """
     if len(rows) > limit:
         return Page(rows[:limit], key(rows[limit - 1]))

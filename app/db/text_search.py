@@ -35,7 +35,7 @@ _TABLE_EXISTS = text("SELECT 1 FROM sqlite_master WHERE name = :name")
 
 
 def matching_ids(session: Session, index: TextIndex, words: str, *, limit: int) -> Sequence[int] | None:
-    """The ids of all rows whose text may contain these words in any case, in no order.
+    """The ids of all rows whose text may contain these words, case-insensitive, in no order.
 
     None if there are more than ``limit``, or if the index cannot tell.
     """

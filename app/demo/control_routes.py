@@ -1,4 +1,4 @@
-"""POST routes that control the simulator, for browsers and for programs."""
+"""POST routes that control the simulator, for browsers and scripts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict

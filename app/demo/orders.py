@@ -14,7 +14,7 @@ from app.network.reader import read_json
 
 ORDERS_FILE = Path(__file__).with_name("orders.jsonl")
 PERIOD = timedelta(hours=26)
-"""The age of the oldest example order after the dates of all are shifted."""
+"""The age of the oldest example order after all dates are shifted."""
 NEWEST_AGE = timedelta(minutes=10)
 
 _ALPHANUMERICS = string.ascii_letters + string.digits

@@ -36,7 +36,7 @@ from app.ui.web import replace_control_characters
 EXCHANGES_SHOWN = 10
 ORDERS_SHOWN = 12
 DURATIONS = (1, 2, 3, 5, 10)
-"""For how many responses a response mode can be chosen."""
+"""The numbers of responses for which a response mode can be set."""
 
 _RESPONSES = {
     SupplierResponse.ACCEPT: ("ok", "Confirmed"),
@@ -72,7 +72,7 @@ UPDATE_GROUPS = {
     "/send-result": "Late result",
     "/send-status-change": "Cancel or close",
 }
-"""The label of the updates that are sent to one URL."""
+"""The heading of the updates that are sent to each URL."""
 UPDATES = (
     Update("/send-edit", "change", Change.QUANTITY, "Change quantity"),
     Update("/send-edit", "change", Change.LINES, "Replace line"),

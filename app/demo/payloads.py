@@ -1,4 +1,4 @@
-"""Follow-ups of an order: its next version, its cancellation or closure, and a late result. Pure."""
+"""Updates of an order: its next version, its cancellation or closure, and a late result. Pure."""
 
 import random
 from collections.abc import Mapping

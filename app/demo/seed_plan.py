@@ -90,6 +90,6 @@ def _spread(rng: random.Random, states: Sequence[MessageState], attempts: int) -
 
 
 def _working_time(rng: random.Random) -> float:
-    """A random share of the month, mostly during the day."""
+    """A random moment as a share of the month, mostly during the day."""
     day, hour = rng.randrange(60), rng.gauss(0.35, 0.18) % 1
     return min((day // 2 + (hour if rng.random() < 0.9 else rng.random())) / 30, 1.0)

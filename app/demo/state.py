@@ -239,7 +239,7 @@ class SimulatorState:
             self._numbers = itertools.count(1 + max((entry.number for entry in saved.sent), default=0))
 
     def behavior(self) -> Behavior:
-        """How the next response will be handled."""
+        """The behavior for the next response."""
         with self._lock:
             return self._behavior
 

@@ -116,12 +116,12 @@ def machine_of(settings: Settings, job: Job) -> str | None:
 
 
 def is_here(machine: str) -> bool:
-    """Whether this machine has that name."""
+    """Whether this is the machine with that name."""
     return machine == socket.gethostname()
 
 
 def remove_expired(_database: Database, settings: Settings) -> int:
-    """Remove expired files and remains of crashed jobs; returns how many."""
+    """Remove expired files and leftovers of crashed jobs; returns their number."""
     folder, removed = settings.instance / FOLDER, 0
     if not folder.is_dir():
         return 0

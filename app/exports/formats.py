@@ -26,7 +26,7 @@ BOM = b"\xef\xbb\xbf"
 """Without the byte order mark, common spreadsheets do not recognize UTF-8."""
 SHEET_ROWS = 1_048_576
 VALIDATED_ROWS = 2_000
-"""Rows in which a cell offers the choices of its column."""
+"""The number of rows whose cells offer the choices of their column."""
 CELL_MAX = 32_767
 """The most characters that Excel accepts in a cell."""
 MIMETYPES = {
@@ -40,7 +40,7 @@ Batch = Sequence[tuple[Any, ...]]
 _FORMULA_MARKS = frozenset("=+-@\u2212")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _CELLS = re.compile(r"(?<=[;\t\r\n])")
-"""Where a spreadsheet may begin another cell."""
+"""Separators after which a spreadsheet may begin another cell."""
 
 
 def write(

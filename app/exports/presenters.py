@@ -7,7 +7,7 @@ from app.orders.models import Decision, PurchaseOrder
 
 
 def kept_for(hours: float) -> str:
-    """How long a file is kept: in whole days from two days on, else in hours."""
+    """How long a file is kept: in whole days if that is at least two, otherwise in hours."""
     return pluralize(int(hours // 24), "day") if hours >= 48 else pluralize(int(hours), "hour")
 
 

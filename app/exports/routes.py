@@ -33,11 +33,11 @@ blueprint = Blueprint("exports", __name__)
 SECONDS_MAX = 5.0
 """A search that takes longer becomes a background job."""
 IN_MEMORY = 8 * 1024 * 1024
-"""Bytes of a file that is kept in memory while it is sent; a larger one is on disk."""
+"""Files up to this size, in bytes, are sent from memory; larger ones from disk."""
 
 
 def _result(job: Job) -> Result:
-    """The link to the file of a finished export, and why there is none or it is not here."""
+    """The link to the file of a finished export, or why this machine has none."""
     if job.state is not JobState.DONE:
         return Result()
     if job.person_id != access.current_person().id:

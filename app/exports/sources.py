@@ -60,7 +60,7 @@ class ExportColumn:
     name: str
     kind: CellType = CellType.TEXT
     of: str | Callable[[Any], Any] = ""
-    # What a workbook offers in the cells of this column.
+    # The choices that a workbook offers in the cells of this column.
     choices: Sequence[str] = ()
 
     def value(self, row: Any) -> Any:

@@ -1,4 +1,4 @@
-"""HTTP headers that the client sets for each request, so that no setting and no message may contain them."""
+"""HTTP headers that the client sets for each request. No setting and no message may contain them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The addresses of the API, which PO Confirm and its partners share, and the header of a key."""
+"""The paths of the API, which PO Confirm and its partners share, and the header for the API key."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def unit_name(code: str | None) -> str:
 
 
 def unit_label(code: str | None) -> str:
-    """The code as a sentence says it: ``OTH (other unit)``, the only code that explains nothing."""
+    """The code for use in a sentence; ``OTH (other unit)`` is the only one that needs an explanation."""
     return f"OTH ({UNIT_NAMES['OTH']})" if code == "OTH" else code or ""
 
 

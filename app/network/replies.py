@@ -26,7 +26,7 @@ _RESPONSE_MESSAGES = {
 
 
 def response_code(code: ErrorCode | None) -> ResponseCode:
-    """The `response_code` for an `errorCd`: 38 for the same key with other content, else 1."""
+    """The `response_code` for an `errorCd`: 38 for the same key with different content, otherwise 1."""
     if code is None:
         return ResponseCode.SUCCESS
     return ResponseCode.DUPLICATE if code is ErrorCode.CONFLICT else ResponseCode.FAILURE

@@ -1,4 +1,4 @@
-"""Text as people see it: what is visible, one line, the form in which text is compared, numbers and dates."""
+"""Text helpers: visible characters, single lines, comparison, numbers and dates."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _DATE_FORMATS = (
 
 
 def is_invisible(character: str) -> bool:
-    """Whether a character shows nothing: a space, a control or format character, or a filler."""
+    """Whether a character is invisible: a space, a control or format character, or a filler."""
     if character in _BLANK_LETTERS or "\ufe00" <= character <= "\ufe0f":
         return True
     return unicodedata.category(character) in _INVISIBLE_CATEGORIES
 
 
 def has_visible(text: str) -> bool:
-    """Whether a text shows anything at all."""
+    """Whether a text has a visible character."""
     return not all(map(is_invisible, text))
 
 
@@ -113,7 +113,7 @@ def iso_day(text: str) -> date | None:
 
 
 def read_date(text: str) -> date | None:
-    """The day that a text names, day before month as in India; None if it names none."""
+    """The date in a text, with the day before the month as in India; None if there is none."""
     text = " ".join(text.split())
     text = re.sub(r"^(\d{4}-\d\d-\d\d)[T ]\d\d.*$", r"\1", text)
     for form in _DATE_FORMATS:

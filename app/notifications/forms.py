@@ -73,7 +73,7 @@ class PreferencesForm(FlaskForm):
         return cls(role=person.role, formdata=None, data={**values, **hours})
 
     def preferences(self, saved: NotificationPreferences) -> NotificationPreferences:
-        """The preferences that the valid form has; what it does not ask for stays as saved."""
+        """The preferences of the valid form; those that it does not ask for stay as saved."""
         timings = {
             category: EmailTiming(self[category.value].data) if category.value in self else timing
             for category, timing in saved.timings.items()

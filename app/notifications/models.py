@@ -1,4 +1,4 @@
-"""Notifications, and the preferences that decide who gets which."""
+"""Notifications, and the categories that people set their preferences for."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _CATEGORIES = {
 
 
 class EmailTiming(StrEnum):
-    """How a person gets the notifications of a category. The bell shows all but those that are off."""
+    """When a person gets emails for a category. The bell shows all categories but those that are off."""
 
     AT_ONCE = "at_once"
     DIGEST = "digest"

@@ -16,7 +16,7 @@ from app.notifications.texts import notification_text
 from app.ui.times import long_day
 
 NEW_ORDERS_MIN = 3
-"""The number of new orders in a day from which they are shown as one group."""
+"""This many new orders in a day, or more, are shown as one group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,12 @@ class Group:
 
     @property
     def collapsed_label(self) -> str:
-        """What is below."""
+        """The label of the collapsed notifications."""
         return "Show orders" if self.has_new_orders else f"{len(self.collapsed)} earlier"
 
     @property
     def unread_ids(self) -> list[int]:
-        """The ids of those that are unread."""
+        """The ids of the unread notifications."""
         return [row.id for row in self.rows if row.read_at is None]
 
 

@@ -149,7 +149,7 @@ def duration_chart(columns: Sequence[StepData], *, kinds: Sequence[Series], tick
 
 
 def axis_maximum(value: int) -> int:
-    """The least of 1, 2, 4, 10, 20, 40, … that is not below ``value``."""
+    """The smallest of 1, 2, 4, 10, 20, 40, … that is not below ``value``."""
     unit = 1
     while True:
         for factor in (1, 2, 4):

@@ -1,4 +1,4 @@
-"""Emails whose text is made when they are sent: webhooks that need attention, and the deadline digest."""
+"""Emails that are written when they are sent: webhooks that need attention, and the deadline digest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the home page reads: urgent orders, the day's progress, a week of responses and recent changes.
+"""The data of the home page: urgent orders, the day's progress, a week of responses and recent changes.
 
 ``scope`` is the reader's supplier ids; None is all.
 """

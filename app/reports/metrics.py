@@ -31,7 +31,7 @@ def as_text(
     failed_attempts: Mapping[throttle.ThrottleKind, int],
     blocked: Mapping[throttle.ThrottleKind, int],
 ) -> bytes:
-    """The metrics as a scrape gets them. The last two are about sign-ins and partner keys, by kind."""
+    """The metrics as a scrape gets them. The last two arguments count sign-ins and partner keys, by kind."""
     registry = CollectorRegistry(auto_describe=False)
     throttling = _throttling(failed_attempts, blocked)
     registry.register(_Metrics([*_gauges(queues), *_counters(outcomes), _latency(outcomes), *throttling]))

@@ -1,4 +1,4 @@
-"""What monitoring asks: liveness, readiness and metrics."""
+"""Routes for monitoring: liveness, readiness and metrics."""
 
 from __future__ import annotations
 

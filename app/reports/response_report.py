@@ -19,7 +19,7 @@ DAYS_MAX = 92
 DEFAULT_DAYS = 7
 REASONS_MAX = 12
 NEGATIVE_RESPONSES = (SupplierResponse.REJECT.value, SupplierResponse.RETURN.value)
-"""Responses whose remarks are reasons."""
+"""Responses whose remarks give a reason."""
 
 
 @dataclass(frozen=True, slots=True)

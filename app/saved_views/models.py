@@ -11,9 +11,9 @@ from app.accounts.models import Person
 from app.db import Base
 
 NAME_MAX = 60
-"""Characters of a view's name."""
+"""Maximum length of a view's name, in characters."""
 QUERY_MAX = 2000
-"""Characters of a query string."""
+"""Maximum length of a query string, in characters."""
 
 
 class SavedView(Base):

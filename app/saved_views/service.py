@@ -23,7 +23,7 @@ from app.saved_views.models import QUERY_MAX, SavedView
 START_VIEW = "start_view"
 """The name of the preference for the view that a person starts with."""
 VIEWS_MAX = 40
-"""Views per person and list."""
+"""Maximum number of views per person and list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def set_start_view(session: Session, person: Person, view: SavedView | None) -> 
 
 
 def start_view(session: Session, person: Person) -> SavedView | None:
-    """The view that a person starts with; None for Home, also if the view is gone or no longer shared."""
+    """The view that a person starts with; None for Home, or if the view is gone or no longer shared."""
     stored = person.preferences.get(START_VIEW)
     if not isinstance(stored, dict):
         return None

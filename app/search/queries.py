@@ -47,7 +47,7 @@ class SearchResults:
 
 
 def search(session: Session, scope: Scope, text: str, *, sees_audit: bool) -> SearchResults:
-    """What matches a PO number, an id, the partner's reference, or the name of a buyer or person."""
+    """Search by PO number, id, partner reference, or the name of a buyer or person."""
     if not search_key(text):
         return SearchResults()
     named = webhooks.messages_by_reference(session, scope, text, limit=LIMIT)

@@ -1,1 +1,1 @@
-"""What all pages share: listing, formatting, error pages and the request log."""
+"""Code that all pages share: listing, formatting, error pages and the request log."""

@@ -15,7 +15,7 @@ from pygments.token import Token, _TokenType
 from app.network.reader import Unreadable, read_json
 
 PRETTY_MAX = 64 * 1024 * 1024
-"""Bytes. Stored bodies are shown even if the limit for new ones is lower."""
+"""A size in bytes. Stored bodies are shown even if the limit for new ones is lower."""
 COLORED_MAX = 48 * 1024
 """Bytes of JSON up to which it is colored, since each colored part is an element."""
 

@@ -1,4 +1,4 @@
-"""The base classes of all forms, and the texts of errors for which a validator has no message of its own."""
+"""The base classes of all forms, and the error messages of validators without a custom one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ERROR_TEXTS = {
     "'%(value)s' is not a valid choice for this field.": "Choose values from the list.",
     "'%(value)s' are not valid choices for this field.": "Choose values from the list.",
 }
-"""This app's text for each one of WTForms that its forms can show; for all others ``OTHER_ERROR``."""
+"""This app's text for each WTForms message that its forms can show; all others become ``OTHER_ERROR``."""
 
 
 class _ErrorTexts:

@@ -82,7 +82,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class EmptyList:
-    """What an empty list shows: illustration, title and sentence, and the label of a link to all rows."""
+    """The content of an empty list: illustration, title, sentence, and the label of a link to all rows."""
 
     illustration: str
     title: str

@@ -27,10 +27,10 @@ TITLE_WIDTH = 36
 LINE_HEIGHT = 0.47
 """Millimeters per point of font size."""
 CELL_LINES_MAX = 45
-"""Lines of one cell: a row fits on a page. Only text that no order has is longer."""
+"""Maximum number of lines in a cell, so that a row fits on a page. No text of a real order is longer."""
 PANEL_LINES_MAX = 50
 TEXT_MAX = 500
-"""Characters of one text; the rest is cut."""
+"""Maximum length of one text, in characters; the rest is cut."""
 INK, MUTED, ACCENT, WARNING = (22, 32, 44), (92, 103, 117), (11, 107, 88), (150, 82, 0)
 LINES, SHADE = (205, 211, 219), (243, 245, 248)
 _TOTAL_PAGES = "\N{NO-BREAK SPACE}" * 3

@@ -1,4 +1,4 @@
-"""What all routes share: sessions, pages and fragments, redirects, security headers and error pages."""
+"""Code that all routes share: sessions, pages and fragments, redirects, security headers and error pages."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _read_form() -> None:
 
 @contextmanager
 def recording(transaction: AbstractContextManager[Session], what: str) -> Iterator[Session]:
-    """A short transaction of its own for a record that the page does not depend on."""
+    """A separate short transaction for a record that the page does not depend on."""
     try:
         with transaction as session:
             yield session
@@ -258,7 +258,7 @@ def redirect_to_login(page: str | None = None) -> AnyResponse:
     url = url_for("accounts.login", next=requested if requested and requested != "/" else None)
     if wants_fragment():
         response = make_response("", 401)
-        if not is_background():  # a poll must not take away a page on which something was typed
+        if not is_background():  # a poll must not replace a page on which something was typed
             response.headers["HX-Redirect"] = url
         return response
     return redirect(url, 303)
@@ -288,7 +288,7 @@ def _add_security_headers(response: Response) -> Response:
 
 
 def _forget_session_and_user() -> None:
-    """Make sure that rendering the error page queries nothing, so that it cannot fail as well."""
+    """Make sure that rendering the error page runs no query, so that it cannot fail too."""
     try:
         _close_session(None)
     except Exception as error:  # closing a broken connection can fail too
