@@ -13,11 +13,13 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 Scope = frozenset[str] | None
 """The supplier ids that a reader may see; None is all."""
+SCOPE_PARAMETER: BindParameter[Any] = bindparam("scope", expanding=True)
+"""The scope in a statement that is built once; its execution gets the reader's as ``scope``."""
 PAGE = 50
 """Rows per page."""
 COUNT_MAX = 1001
@@ -90,7 +92,7 @@ def page_of(
     return Page(rows, oldest.id, oldest.at) if oldest else Page(rows)
 
 
-def in_scope(query: Query, column: Any, scope: Scope) -> Query:
+def in_scope(query: Query, column: Any, scope: Scope | BindParameter[Any]) -> Query:
     """The query without rows that the reader may not see; ``column`` has the supplier id.
 
     Rows without a supplier are left to readers who see all.

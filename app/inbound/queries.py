@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session, joinedload, undefer
@@ -15,15 +16,16 @@ from sqlalchemy.orm import Session, joinedload, undefer
 from app.db import bytes_contain, id_at
 from app.db.filters import (
     PAGE,
+    SCOPE_PARAMETER,
     FilterContext,
     Page,
     Scope,
     WindowEnd,
     conditions_of,
-    count_rows,
     has_status,
     in_scope,
     page_of,
+    row_count,
     search_bodies,
     where,
     without_index,
@@ -146,21 +148,31 @@ def messages_of_orders(
     return session.scalars(_listed(scope, limit).where(InboundMessage.order_id.in_(order_ids))).all()
 
 
+_NEWEST = (
+    select(InboundMessage)
+    .options(joinedload(InboundMessage.partner).load_only(*LISTED))
+    .order_by(InboundMessage.id.desc())
+)
+"""Built once, since building its options takes long."""
+
+
 def _listed(scope: Scope, limit: int) -> Select[InboundMessage]:
     """The newest messages with their partners, without bodies."""
-    return (
-        in_scope(select(InboundMessage), InboundMessage.supplier_b2b_id, scope)
-        .options(joinedload(InboundMessage.partner).load_only(*LISTED))
-        .order_by(InboundMessage.id.desc())
-        .limit(limit)
-    )
+    return in_scope(_NEWEST, InboundMessage.supplier_b2b_id, scope).limit(limit)
 
 
 def unmatched_count(session: Session, scope: Scope) -> int:
     """The number of unmatched messages that are not resolved; counting stops at ``COUNT_MAX``."""
+    return session.scalar(_unmatched_count(scoped=scope is not None), {"scope": scope}) or 0
+
+
+@cache
+def _unmatched_count(*, scoped: bool) -> Select[int]:
+    """The query of ``unmatched_count``, built once, since every page of support staff runs it."""
     waiting = select(InboundMessage.id).where(InboundMessage.needs_attention)
     # Few messages are unmatched: keep the planner off the index on all messages of a supplier.
-    return count_rows(session, in_scope(waiting, without_index(InboundMessage.supplier_b2b_id), scope))
+    scope = SCOPE_PARAMETER if scoped else None
+    return row_count(in_scope(waiting, without_index(InboundMessage.supplier_b2b_id), scope))
 
 
 def _filtered(

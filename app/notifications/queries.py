@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, lazyload
 
 from app.accounts.models import Person, PersonSupplier, Role
-from app.db.filters import PAGE, count_rows
+from app.db.filters import PAGE, row_count
 from app.notifications.models import Notification
 
 UNREAD_MAX = 100
@@ -29,12 +29,18 @@ def own(session: Session, person_id: int, notification_id: int) -> Notification 
     return notification if notification and notification.person_id == person_id else None
 
 
+# Built once: every page counts them.
+_UNREAD_COUNT = row_count(
+    select(Notification.id).where(
+        Notification.person_id == bindparam("person_id"), Notification.read_at.is_(None)
+    ),
+    most=UNREAD_MAX,
+)
+
+
 def unread_count(session: Session, person_id: int) -> int:
     """How many notifications are unread; counts at most ``UNREAD_MAX``."""
-    unread = select(Notification.id).where(
-        Notification.person_id == person_id, Notification.read_at.is_(None)
-    )
-    return count_rows(session, unread, most=UNREAD_MAX)
+    return session.scalar(_UNREAD_COUNT, {"person_id": person_id}) or 0
 
 
 # Built once: each new order asks for its staff.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnExpressionArgument, Date, Integer, Select, func, literal, select, tuple_
@@ -17,6 +18,7 @@ from app.accounts.models import Person, PersonSupplier
 from app.db import UtcDateTime
 from app.db.filters import (
     PAGE,
+    SCOPE_PARAMETER,
     FilterContext,
     Page,
     Query,
@@ -91,6 +93,15 @@ class InvalidCursor(ValueError):
     """The page key is not from this list."""
 
 
+# Built once, since building them takes longer than running them.
+_LISTED = select(PurchaseOrder).options(
+    contains_eager(PurchaseOrder.partner).load_only(*LISTED),
+    with_assignee(),
+    undefer(PurchaseOrder.is_retrying),
+)
+_NEWEST_REVISION_ID = select(func.max(Revision.id))
+
+
 def order_page(
     session: Session, scope: Scope, filters: OrderFilter, *, limit: int = PAGE
 ) -> Page[PurchaseOrder]:
@@ -99,16 +110,7 @@ def order_page(
     Errors: InvalidCursor for an ``after`` that is not from this list and sort.
     """
     column = SORTS[filters.sort][0]
-    query = (
-        matching(session, select(PurchaseOrder), scope, filters)
-        .options(
-            contains_eager(PurchaseOrder.partner).load_only(*LISTED),
-            with_assignee(),
-            undefer(PurchaseOrder.is_retrying),
-        )
-        .order_by(*sort_keys(filters))
-        .limit(limit + 1)
-    )
+    query = matching(session, _LISTED, scope, filters).order_by(*sort_keys(filters)).limit(limit + 1)
     if filters.after:
         query = query.where(is_after(filters, _read_key(filters.after, column)))
     return page_of(session.scalars(query).all(), limit, key=lambda row: _write_key(row, column))
@@ -142,7 +144,7 @@ def is_after(filters: OrderFilter, key: Any, *, backwards: bool = False) -> Any:
 
 def newest_revision_id(session: Session) -> int:
     """The id of the newest version of any order; 0 if there is none."""
-    return session.scalar(select(func.max(Revision.id))) or 0
+    return session.scalar(_NEWEST_REVISION_ID) or 0
 
 
 def newer_ids(session: Session, scope: Scope, filters: OrderFilter, than: int) -> Select[int]:
@@ -164,12 +166,18 @@ def supplier_choices(session: Session, scope: Scope) -> list[tuple[str, str]]:
 
 def assignees(session: Session, scope: Scope) -> Sequence[Person]:
     """The people who have orders that the reader may see, by name."""
+    return session.scalars(_assignees(scoped=scope is not None), {"scope": scope}).all()
+
+
+@cache
+def _assignees(*, scoped: bool) -> Select[Person]:
+    """The query of ``assignees``, built once."""
     ids = select_distinct(PurchaseOrder.assignee_id, most=ASSIGNEES_MAX)
     people = select(Person).where(Person.id.in_(ids)).options(lazyload(Person.suppliers))
-    if scope is not None:
+    if scoped:
         # Staff of other suppliers stay unknown.
-        people = people.where(Person.suppliers.any(PersonSupplier.b2b_id.in_(scope)))
-    return session.scalars(people.order_by(Person.username)).all()
+        people = people.where(Person.suppliers.any(PersonSupplier.b2b_id.in_(SCOPE_PARAMETER)))
+    return people.order_by(Person.username)
 
 
 def _has_response(response: str) -> Any:

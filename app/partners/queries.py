@@ -101,22 +101,24 @@ def all_partners(session: Session) -> Sequence[Partner]:
     return session.scalars(select(Partner).order_by(Partner.name)).all()
 
 
+# Built once, since many pages run them.
+_NAMES = select(Partner.name).order_by(Partner.name)
+# Columns instead of objects, so that a page that called a partner shows the current text.
+_ANNOUNCEMENTS = (
+    select(Partner.name, Partner.announcement, Partner.announced_at, Partner.announced_by)
+    .where(Partner.announcement != "")
+    .order_by(Partner.announced_at.desc())
+)
+
+
 def partner_choices(session: Session) -> list[tuple[str, str]]:
     """The partners as values and labels of a filter, by name."""
-    names = session.scalars(select(Partner.name).order_by(Partner.name))
-    return [(name, name) for name in names]
+    return [(name, name) for name in session.scalars(_NAMES)]
 
 
 def announcements(session: Session) -> Sequence[Row[str, str, datetime | None, str]]:
-    """The announcements, newest first: partner, text, since when and by whom.
-
-    Columns instead of objects, so that a page that called a partner shows the current text.
-    """
-    return session.execute(
-        select(Partner.name, Partner.announcement, Partner.announced_at, Partner.announced_by)
-        .where(Partner.announcement != "")
-        .order_by(Partner.announced_at.desc())
-    ).all()
+    """The announcements, newest first: partner, text, since when and by whom."""
+    return session.execute(_ANNOUNCEMENTS).all()
 
 
 def _active(now: datetime) -> tuple[ColumnElement[bool], ...]:

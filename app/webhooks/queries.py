@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select, union_all
+from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, or_, select, union_all
 from sqlalchemy.orm import Session, contains_eager, defer, joinedload, load_only, selectinload, undefer
 
 from app.db import bytes_contain, id_at, literal_condition
 from app.db.filters import (
     PAGE,
+    SCOPE_PARAMETER,
     FilterContext,
     Page,
     Scope,
@@ -142,16 +144,27 @@ def _newest_of_suppliers(
     return Message.id.in_(union_all(*(select(ids.c.id) for ids in newest)))
 
 
+# Built once, since building them takes longer than running them.
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_LAST_ATTEMPTS = (
+    select(Attempt)
+    .join(Message, and_(Message.id == Attempt.message_id, Message.attempts_made == Attempt.number))
+    .where(Message.id.in_(_IDS))
+    .options(
+        load_only(Attempt.message_id, Attempt.trigger, Attempt.actor, Attempt.duration_ms, raiseload=True)
+    )
+)
+_NEWEST_OUTCOMES = (
+    select(Attempt.message_id, Attempt.outcome)
+    .join(Message, Message.id == Attempt.message_id)
+    .where(Message.id.in_(_IDS), Attempt.number > Message.attempts_made - OUTCOMES_SHOWN)
+    .order_by(Attempt.message_id, Attempt.number)
+)
+
+
 def last_attempts(session: Session, ids: Sequence[str]) -> dict[str, Attempt]:
     """The newest attempt of each of these messages, if any, with the columns that the list shows."""
-    shown = (Attempt.message_id, Attempt.trigger, Attempt.actor, Attempt.duration_ms)
-    attempts = session.scalars(
-        select(Attempt)
-        .join(Message, and_(Message.id == Attempt.message_id, Message.attempts_made == Attempt.number))
-        .where(Message.id.in_(ids))
-        .options(load_only(*shown, raiseload=True))
-    )
-    return {attempt.message_id: attempt for attempt in attempts}
+    return {attempt.message_id: attempt for attempt in session.scalars(_LAST_ATTEMPTS, {"ids": ids})}
 
 
 def attempt_outcomes(session: Session, ids: Sequence[str]) -> dict[str, list[str | None]]:
@@ -159,14 +172,8 @@ def attempt_outcomes(session: Session, ids: Sequence[str]) -> dict[str, list[str
 
     None is an attempt that has not ended.
     """
-    rows = session.execute(
-        select(Attempt.message_id, Attempt.outcome)
-        .join(Message, Message.id == Attempt.message_id)
-        .where(Message.id.in_(ids), Attempt.number > Message.attempts_made - OUTCOMES_SHOWN)
-        .order_by(Attempt.message_id, Attempt.number)
-    )
     outcomes: dict[str, list[str | None]] = {}
-    for message_id, outcome in rows:
+    for message_id, outcome in session.execute(_NEWEST_OUTCOMES, {"ids": ids}):
         outcomes.setdefault(message_id, []).append(outcome)
     return outcomes
 
@@ -234,36 +241,55 @@ def messages_of_orders(
     return session.scalars(_listed(scope, limit).where(Message.order_id.in_(order_ids))).all()
 
 
+_NEWEST = (
+    select(Message)
+    .join(Message.partner)
+    .options(contains_eager(Message.partner).load_only(*LISTED), defer(Message.body))
+    .order_by(Message.id.desc())
+)
+"""Built once, since building its options takes long."""
+
+
 def _listed(scope: Scope, limit: int) -> Select[Message]:
     """The newest messages with their partners, without bodies."""
-    return (
-        in_scope(select(Message), Message.supplier_b2b_id, scope)
-        .join(Message.partner)
-        .options(contains_eager(Message.partner).load_only(*LISTED), defer(Message.body))
-        .order_by(Message.id.desc())
-        .limit(limit)
-    )
+    return in_scope(_NEWEST, Message.supplier_b2b_id, scope).limit(limit)
 
 
 def attention_count(session: Session, scope: Scope) -> int:
     """How many messages need attention; counting stops at ``COUNT_MAX``."""
-    ids = select(Message.id).where(Message.needs_attention)
-    return count_rows(session, in_scope(ids, without_index(Message.supplier_b2b_id), scope))
+    return session.scalar(_attention_count(scoped=scope is not None), {"scope": scope}) or 0
+
+
+@cache
+def _attention_count(*, scoped: bool) -> Select[int]:
+    """The query of ``attention_count``, built once, since every page runs it."""
+    return _count(select(Message.id).where(Message.needs_attention), scoped=scoped)
 
 
 def state_counts(session: Session, scope: Scope) -> dict[str, int]:
     """How many messages are on their way or were not delivered, by state; counting stops at ``COUNT_MAX``."""
+    row = session.execute(_state_counts(scoped=scope is not None), {"scope": scope}).one()
+    return dict(row._mapping)
+
+
+@cache
+def _state_counts(*, scoped: bool) -> Select[Any]:
+    """The query of ``state_counts``, built once."""
     counts = []
     for state in ("pending", PAUSED, "refused", "failed"):
-        context = FilterContext(session, MessageFilter(state=state), scope)
-        rows = select(Message.id).join(Message.partner).where(*conditions_of(context))
-        rows = in_scope(rows, without_index(Message.supplier_b2b_id), scope)
-        counts.append(row_count(rows).scalar_subquery().label(state))
-    return dict(session.execute(select(*counts)).one()._mapping)
+        ids = select(Message.id).join(Message.partner).where(*_is_in_state(state, None, MessageFilter()))
+        counts.append(_count(ids, scoped=scoped).scalar_subquery().label(state))
+    return select(*counts)
 
 
 def retried_count(session: Session, scope: Scope) -> int:
     """How many messages have failed and will be retried; counting stops at ``COUNT_MAX``."""
+    return session.scalar(_retried_count(scoped=scope is not None), {"scope": scope}) or 0
+
+
+@cache
+def _retried_count(*, scoped: bool) -> Select[int]:
+    """The query of ``retried_count``, built once."""
     waiting = (
         select(Message.id)
         .join(Message.partner)
@@ -273,7 +299,13 @@ def retried_count(session: Session, scope: Scope) -> int:
             Partner.paused_at.is_(None),  # otherwise they wait until the partner is resumed
         )
     )
-    return count_rows(session, in_scope(waiting, without_index(Message.supplier_b2b_id), scope))
+    return _count(waiting, scoped=scoped)
+
+
+def _count(ids: Select[str], *, scoped: bool) -> Select[int]:
+    """The query for how many of these few messages there are; with ``scoped``, those the reader may see."""
+    scope = SCOPE_PARAMETER if scoped else None
+    return row_count(in_scope(ids, without_index(Message.supplier_b2b_id), scope))
 
 
 def last_delivered(session: Session, scope: Scope, partner_id: int, *, except_id: str = "") -> Message | None:
@@ -308,16 +340,16 @@ def _column_conditions(session: Session, scope: Scope, filters: MessageFilter) -
     return [column.in_(scope), *conditions]
 
 
-def _is_in_state(state: str, scope: Scope, filters: MessageFilter) -> Any:
+def _is_in_state(state: str, scope: Scope, filters: MessageFilter) -> list[ColumnElement[bool]]:
     if state == PAUSED:
-        return Message.is_paused.expression
+        return [Message.is_paused.expression]
     if state == ATTENTION:
-        return Message.needs_attention.expression
+        return [Message.needs_attention.expression]
     if state == MessageState.DELIVERED and (scope or filters.supplier):
         # Most are delivered: keep SQLite from using the index on the state.
-        return without_index(Message.state) == MessageState.DELIVERED
+        return [without_index(Message.state) == MessageState.DELIVERED]
     is_in_state = Message.state == MessageState(state)
-    return [is_in_state, Partner.paused_at.is_(None)] if state == MessageState.PENDING else is_in_state
+    return [is_in_state, Partner.paused_at.is_(None)] if state == MessageState.PENDING else [is_in_state]
 
 
 def _was_triggered(trigger: str) -> ColumnElement[bool]:
