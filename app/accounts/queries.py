@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Person, PersonSupplier, Role, Supplier
-from app.accounts.permissions import ROLE_PERMISSIONS, Permission, can
-from app.db.filters import Scope
+from app.accounts.permissions import ROLE_PERMISSIONS, Permission
+from app.db.filters import SCOPE_PARAMETER, Scope
 
 _SEES_ALL = [role for role, allowed in ROLE_PERMISSIONS.items() if Permission.VIEW_ALL in allowed]
 
@@ -60,11 +60,15 @@ def people_who_see(session: Session, supplier_b2b_id: str) -> Sequence[Person]:
     return session.scalars(people.order_by(Person.username)).all()
 
 
-def in_team_of(person: Person) -> ColumnElement[bool]:
-    """The people in the team of a person: staff with a supplier in common, or all who see every supplier."""
-    if can(person, Permission.VIEW_ALL):
+def in_team_of_role(role: Role) -> ColumnElement[bool]:
+    """The people in the team of a person with this role.
+
+    They are all who see every supplier, or staff with a supplier in common, of which ``SCOPE_PARAMETER`` are
+    the person's.
+    """
+    if role in _SEES_ALL:
         return Person.role.in_(_SEES_ALL)
-    has_common_supplier = Person.suppliers.any(PersonSupplier.b2b_id.in_(person.supplier_ids))
+    has_common_supplier = Person.suppliers.any(PersonSupplier.b2b_id.in_(SCOPE_PARAMETER))
     return and_(Person.role.not_in(_SEES_ALL), has_common_supplier)
 
 
