@@ -6,9 +6,13 @@ import hashlib
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Text, func, literal_column, text
+from sqlalchemy import JSON, BindParameter, ColumnElement, Text, bindparam, func, literal_column, text
 from sqlalchemy.dialects.postgresql import BYTEA
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.selectable import TableValuedAlias
 from ulid import ULID
 
 
@@ -36,6 +40,31 @@ def notify(session: Session, channel: str) -> None:
 def literal_condition(sql: str) -> ColumnElement[bool]:
     """A condition in SQL, written as in a partial index so that SQLite can use it. Never pass user input."""
     return cast(ColumnElement[bool], literal_column(f"({sql})"))
+
+
+class _TextRows(FunctionElement[str]):
+    """See ``text_rows``."""
+
+    inherit_cache = True
+
+
+@compiles(_TextRows)
+def _json_each(element: _TextRows, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_TextRows, "postgresql")
+def _jsonb_elements(element: _TextRows, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_array_elements_text({compiler.process(element.clauses, **options)})"
+
+
+def text_rows(parameter: str) -> TableValuedAlias:
+    """A list of texts, a parameter of the statement, as rows with the column ``value``.
+
+    Unlike ``VALUES``, such a statement is compiled only once.
+    """
+    texts: BindParameter[Any] = bindparam(parameter, type_=JSON)
+    return _TextRows(texts).table_valued("value")
 
 
 def new_id(prefix: str, at: datetime) -> str:

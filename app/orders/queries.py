@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, String, bindparam, column, func, select, values
+from sqlalchemy import ColumnElement, ScalarSelect, Select, bindparam, func, select
 from sqlalchemy.orm import Session, joinedload, lazyload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from app.accounts.models import Person
-from app.db import advisory_lock
-from app.db.filters import COUNT_MAX, Scope, distinct_values, in_scope, without_index
+from app.db import advisory_lock, text_rows
+from app.db.filters import COUNT_MAX, SCOPE_PARAMETER, Scope, distinct_values, in_scope, without_index
 from app.delivery.service import lock_messages_of
 from app.orders.models import Decision, PurchaseOrder, ResponseState
 
@@ -127,7 +127,7 @@ def _counting(*, scoped: bool) -> Select[*tuple[int, ...]]:
         if scoped:
             # Few orders are open: keep the planner off the index on all orders of a supplier.
             of_supplier = without_index(PurchaseOrder.supplier_b2b_id)
-            open_orders = open_orders.where(of_supplier.in_(bindparam("scope", expanding=True)))
+            open_orders = in_scope(open_orders, of_supplier, SCOPE_PARAMETER)
         return select(func.count()).select_from(open_orders.subquery()).scalar_subquery()
 
     return select(
@@ -145,19 +145,22 @@ def ordered_supplier_ids(session: Session) -> Sequence[str]:
 
 def supplier_names(session: Session, ids: Iterable[str]) -> dict[str, str]:
     """The name of each supplier as its newest order spells it; without those that have no order."""
-    rows = [(b2b_id,) for b2b_id in ids]
-    if not rows:
-        return {}
-    supplier = values(column("b2b_id", String), name="supplier").data(rows).cte()
+    rows = session.execute(_supplier_names(), {"ids": list(ids)})
+    return {b2b_id: name for b2b_id, name in rows if name}
+
+
+@cache
+def _supplier_names() -> Select[str, str]:
+    """The query of ``supplier_names``, built once."""
+    supplier = text_rows("ids")
     newest_name = (
         select(PurchaseOrder.supplier_name)
-        .where(PurchaseOrder.supplier_b2b_id == supplier.c.b2b_id)
+        .where(PurchaseOrder.supplier_b2b_id == supplier.c.value)
         .order_by(PurchaseOrder.respond_by.desc(), PurchaseOrder.id.desc())
         .limit(1)
         .scalar_subquery()
     )
-    names = session.execute(select(supplier.c.b2b_id, newest_name))
-    return {b2b_id: name for b2b_id, name in names if name}
+    return select(supplier.c.value, newest_name)
 
 
 def with_assignee() -> Any:
