@@ -8,7 +8,7 @@ from tests.buyer import Buyer
 from tests.people import Browser
 
 
-def test_order_from_receipt_to_delivery(
+def test_order_is_received_responded_to_and_delivered(
     buyer: Buyer, asha: Browser, meera: Browser, ravi: Browser, deliver: Any, network: Any, move_clock: Any
 ) -> None:
     # The order arrives and needs a response.

@@ -77,7 +77,7 @@ def test_password_matches_only_its_own_hash() -> None:
         assert not is_password(stored, password)
 
 
-def test_unknown_user_takes_a_hash_and_never_matches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_user_is_hashed_and_never_matches(monkeypatch: pytest.MonkeyPatch) -> None:
     verified: list[str] = []
 
     def verify(stored: str, _password: str) -> bool:

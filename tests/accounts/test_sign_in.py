@@ -14,7 +14,7 @@ from tests.people import PASSWORD, Browser
 pytestmark = pytest.mark.sqlite
 
 
-def test_sign_in_and_out(anonymous: Browser) -> None:
+def test_sign_in_opens_pages_and_sign_out_closes_them(anonymous: Browser) -> None:
     response = anonymous.sign_in("asha", PASSWORD)
     assert (response.status_code, response.location) == (303, "/")
     home = anonymous.get("/")
@@ -65,7 +65,7 @@ def test_sign_in_never_redirects_to_another_site(anonymous: Browser, target: str
     assert response.location == "/"
 
 
-def test_unknown_user_takes_as_long_to_verify() -> None:
+def test_password_check_of_unknown_user_takes_as_long() -> None:
     """The placeholder hash has the current parameters of the library."""
     current = extract_parameters(passwords.hash_password("a password"))
     assert extract_parameters(passwords.UNKNOWN_USER_HASH) == current

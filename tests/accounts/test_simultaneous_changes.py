@@ -27,7 +27,7 @@ def test_username_is_taken_by_the_first(database: Database) -> None:
     assert isinstance(error, InvalidPerson) and error.code is PersonError.USERNAME_TAKEN
 
 
-def test_device_tag_is_the_last_one(database: Database, session: Session) -> None:
+def test_device_tag_set_twice_at_once_is_the_last_one(database: Database, session: Session) -> None:
     errors = run_both(
         database,
         lambda writing: set_device_tag(writing, TRIVENI, "IP", "203.0.113.7", by="Admin"),

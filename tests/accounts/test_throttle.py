@@ -103,7 +103,7 @@ def test_delay_of_an_address_is_shorter_and_the_longest_counts(database: Databas
 
 
 @pytest.mark.sqlite
-def test_forgiving_removes_the_count_of_the_account_and_one_of_the_address(database: Database) -> None:
+def test_cleared_failures_are_all_of_the_account_and_one_of_the_address(database: Database) -> None:
     account, other = throttle.of_account("asha"), throttle.of_account("omar")
     address = throttle.of_address(ThrottleKind.ADDRESS, "192.0.2.1")
     with database.writing() as session:

@@ -105,7 +105,7 @@ def test_delivered_item_needs_no_attention(ravi: Browser, refused: str, deliver:
 
 
 @pytest.mark.sqlite
-def test_assign_and_unassign(ravi: Browser, browser_of: Any, refused: str) -> None:
+def test_item_is_assigned_and_unassigned(ravi: Browser, browser_of: Any, refused: str) -> None:
     key, admin = f"message-{refused}", browser_of("admin")
     assert submit(ravi, key, "assign", person="5").status_code == 303
     assert "Assigned to Admin" in ravi.get("/attention").one(".attention-item").get_text()

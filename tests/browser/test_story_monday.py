@@ -147,7 +147,7 @@ class Keyboard(Mouse):
     ids=["mouse", "keyboard", "telephone"],
 )
 @pytest.mark.usefixtures("desk", "jobs")
-def test_monday_with_340_new_orders(
+def test_monday_with_340_new_orders_is_worked_off(
     page: Page,
     site: str,
     sign_in: Callable[[str], None],

@@ -217,7 +217,9 @@ def test_partners_add_invalid_partner_adds_nothing(
             assert partner_by_name(session, "Network") is None
 
 
-def test_partners_pause_and_resume(app: Flask, session: Session, partner: Any) -> None:
+def test_partners_pause_stores_the_reason_and_resume_ends_it(
+    app: Flask, session: Session, partner: Any
+) -> None:
     assert run(app, "partners", "pause", partner.name, "--reason", "maintenance").exit_code == 0
     paused = partner_by_name(session, partner.name)
     assert paused and paused.paused and paused.paused_reason == "maintenance"

@@ -193,7 +193,7 @@ def test_serve_with_many_slow_connections_responds_as_usual(serve: Callable[...,
             connection.close()
 
 
-def test_serve_with_an_oversized_request_refuses_it_by_its_head(serve: Callable[..., Serving]) -> None:
+def test_serve_with_an_oversized_request_refuses_it_by_its_headers(serve: Callable[..., Serving]) -> None:
     serving = serve()
     for path, content_type in (
         ("/login", "text/plain"),

@@ -171,7 +171,7 @@ def test_claim_without_rate_limit_and_probe_changes_nothing() -> None:
     assert after_claim(opened(), FOUR, 3, NOON, probe_until=None) == opened()
 
 
-def test_width_of_a_recovering_partner_respects_its_limit() -> None:
+def test_capacity_of_a_recovering_partner_respects_its_limit() -> None:
     recovering = BreakerState(width=4)
     assert capacity(recovering, FOUR, 0, NOON).count == 4
     assert capacity(recovering, Limits(2), 0, NOON).count == 2

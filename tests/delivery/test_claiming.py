@@ -229,7 +229,7 @@ def test_earliest_time_of_several_partners_counts(
 
 
 @pytest.mark.sqlite
-def test_time_of_a_partner_that_is_not_due_is_kept_beside_a_claim(
+def test_next_time_of_a_partner_that_is_not_due_survives_a_claim(
     message_id: str, database: Database, partner: Partner
 ) -> None:
     soon = clock.now() + timedelta(seconds=5)

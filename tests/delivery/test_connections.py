@@ -72,7 +72,7 @@ def test_broken_connection_is_a_reset_and_message_may_have_arrived(
 @pytest.mark.parametrize(
     ("status", "failure"), [("413 Too Large", None), ("401 Unauthorized", None), ("200 OK", Failure.RESET)]
 )
-def test_early_refusal_counts_but_no_early_success(
+def test_early_refusal_counts_and_early_success_does_not(
     sender: Sender, transport: Transport, status: str, failure: Failure | None
 ) -> None:
     def responds_early(connection: Connection) -> None:

@@ -106,7 +106,7 @@ def test_empty_response_is_complete(sender: Sender, status: str) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 409, 410, 429, 500, 503, 599])
-def test_error_status_is_no_failure(sender: Sender, status: int) -> None:
+def test_error_status_is_not_a_failure(sender: Sender, status: int) -> None:
     scripts = responds(response(b"no", "Retry-After: 3", status=f"{status} No"), response())
     with FakePartner(scripts) as partner:
         result = send(sender, target_of(partner))

@@ -25,7 +25,7 @@ def test_failure_of_a_token_request_names_the_token() -> None:
     assert detail_sentence(detail) == "No token: No response within 4 s."
 
 
-def test_parameters_can_be_stored_and_are_not_endless() -> None:
+def test_detail_parameters_are_storable_and_truncated() -> None:
     detail = Detail.of(DetailCode.INTERNAL_ERROR, cause="a\0b\ud800" + "x" * 10_000)
     cause = detail.params["cause"]
     assert cause.startswith("a\N{REPLACEMENT CHARACTER}b?x") and len(cause) == PARAM_MAX

@@ -281,7 +281,7 @@ def test_other_results_of_a_resend_count(
 
 
 @pytest.mark.parametrize(("token", "keeps_lease"), [("ours", False), (None, False), ("theirs", True)])
-def test_delivery_without_the_lease_keeps_that_of_the_other_worker(
+def test_delivery_without_the_lease_keeps_the_other_workers_lease(
     token: str | None, keeps_lease: bool
 ) -> None:
     values = _next_values(row(lease_token=token), attempt(DELIVERED), NOW)

@@ -129,7 +129,7 @@ def test_partner_that_accepts_no_connection_is_cut_at_the_deadline(sender: Sende
     assert "Could not connect" in detail_sentence(result.detail)
 
 
-def test_nothing_is_sent_where_nothing_listens(sender: Sender) -> None:
+def test_closed_port_fails_and_nothing_is_sent(sender: Sender) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     result = send(sender, Target(f"http://127.0.0.1:{port}/", (), LOOPBACK, 10.0))

@@ -257,7 +257,7 @@ def client_certificate(authority: trustme.CA) -> str:
     return authority.issue_cert("supplier.example").private_key_and_cert_chain_pem.bytes().decode()
 
 
-def test_client_certificate_is_presented_where_required(
+def test_client_certificate_is_presented_if_required(
     sender: Sender, strict_tls: ssl.SSLContext, bundle: str, client_certificate: str
 ) -> None:
     with FakePartner(behaves, tls=strict_tls) as partner:

@@ -55,7 +55,7 @@ def order_in(session: Session) -> PurchaseOrder:
     return session.scalars(select(PurchaseOrder)).one()
 
 
-def test_conversation_over_a_complete_order_life(
+def test_order_goes_from_creation_to_closure(
     running_simulator: SimulatorClient, asha: Browser, deliver: Callable[[], Counter[str]], session: Session
 ) -> None:
     assert running_simulator.send("orders", count=1)["accepted"] == 1

@@ -144,7 +144,7 @@ def test_response_to_an_unknown_version_updates_the_version(client: FlaskClient,
 # Status changes
 
 
-def test_canceled_order_takes_no_response(client: FlaskClient) -> None:
+def test_canceled_order_accepts_no_response(client: FlaskClient) -> None:
     result = client.post("/send-status-change", json={"object_id": FIRST_ID, "remarks": "Fire"}).get_json()
     assert (result["message"], result["accepted"], result["version"]) == ("req-status-change", True, 1)
     assert orders(client)[FIRST_ID]["status"] == "CANCELLED"
@@ -152,7 +152,7 @@ def test_canceled_order_takes_no_response(client: FlaskClient) -> None:
     assert (response.status_code, resp(response)["errorCd"]) == (409, "PO_TRANSITION")
 
 
-def test_closing_without_an_order_takes_the_newest_that_was_accepted(
+def test_closing_without_an_order_closes_the_newest_accepted_one(
     client: FlaskClient, product: Product
 ) -> None:
     nothing = client.post("/send-status-change", json={"action": "CLOSE"})

@@ -88,7 +88,7 @@ def test_new_order_has_a_new_id_and_current_dates() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_tax_is_split_where_buyer_and_supplier_share_a_state(seed: int) -> None:
+def test_tax_is_split_if_buyer_and_supplier_share_a_state(seed: int) -> None:
     order = parsed(new_order(Random(seed), NOW)).purchase_order
     assert order.supplier_details
     assert order.buyer_details

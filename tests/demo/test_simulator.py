@@ -78,7 +78,7 @@ def test_key_of_another_message_is_a_conflict(client: FlaskClient) -> None:
     assert (response.status_code, response.get_json()["response_code"]) == (409, 38)
 
 
-def test_version_takes_a_response_again_after_a_refusal(client: FlaskClient) -> None:
+def test_refused_version_accepts_another_response(client: FlaskClient) -> None:
     set_mode(client, "refuse", times=1)
     refused = confirm(client, confirmation(), "msg_1")
     assert refused.status_code == 200

@@ -291,7 +291,7 @@ def test_unsuccessful_reprocessing_keeps_the_first_effect(
         ({"body": b""}, ReprocessBlocker.NO_BODY),
     ],
 )
-def test_blocker_of_reprocessing(values: dict[str, Any], blocker: ReprocessBlocker | None) -> None:
+def test_reprocess_blocker_names_the_reason(values: dict[str, Any], blocker: ReprocessBlocker | None) -> None:
     row = InboundMessage(**{"effect": Effect.REJECTED, "partner_id": 1, "body": b"{}", **values})
     assert reprocess_blocker(row) is blocker
 

@@ -124,7 +124,7 @@ def test_pages_are_stable_while_new_messages_arrive(
 
 
 @pytest.mark.sqlite
-def test_routes_pass_the_context_of_the_pages(
+def test_routes_pass_the_context_that_pages_need(
     received: dict[str, str], ravi: Any, omar: Any, pages: list[dict[str, Any]]
 ) -> None:
     ravi.get("/inbound?effect=unmatched&kind=nonsense&since=2026-11-01T10:00")
@@ -145,7 +145,9 @@ def test_routes_pass_the_context_of_the_pages(
 
 
 @pytest.mark.sqlite
-def test_message_as_json(received: dict[str, str], ravi: Any, buyer: Buyer) -> None:
+def test_message_json_has_request_response_and_error(
+    received: dict[str, str], ravi: Any, buyer: Buyer
+) -> None:
     data = ravi.get(f"/inbound/{received['unmatched']}.json").get_json()
     assert (data["kind"], data["effect"], data["order_id"]) == ("req-status-change", "unmatched", None)
     assert data["error"]["errorCd"] == "PO_UNKNOWN_OBJECT"

@@ -17,7 +17,7 @@ from tests.buyer import Buyer, inbound_of, message_of, order_of, order_state, re
 OTHER_KEY = "the-key-of-another-network"
 
 
-def test_canceled_order_keeps_remarks_and_takes_no_response(
+def test_canceled_order_keeps_remarks_and_accepts_no_response(
     buyer: Buyer, order_id: int, confirm: Any, session: Session
 ) -> None:
     response = buyer.change_status(remarks="Requirement withdrawn")
@@ -153,7 +153,7 @@ def test_repeated_cancellation_is_applied_once(buyer: Buyer, order_id: int, sess
     assert change.remarks == "Requirement withdrawn"
 
 
-def test_cancellation_of_an_old_version_after_edit(buyer: Buyer, order_id: int, session: Session) -> None:
+def test_cancellation_of_an_old_version_is_stale(buyer: Buyer, order_id: int, session: Session) -> None:
     buyer.edit()
     assert refusal(buyer.change_status(version=1))[:2] == (409, "PO_STALE_VERSION")
     assert order_state(session, order_id)[0] == "CREATED"

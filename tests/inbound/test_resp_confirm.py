@@ -226,7 +226,7 @@ def test_late_failure_after_edit_keeps_the_new_version(
 
 @pytest.mark.sqlite
 @pytest.mark.parametrize(("action", "status"), [("CANCEL", "CANCELLED"), ("CLOSE", "CLOSED")])
-def test_late_failure_after_end_keeps_the_order_ended(
+def test_late_failure_keeps_a_canceled_or_closed_order_ended(
     buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session, action: str, status: str
 ) -> None:
     confirm(order_id)
@@ -238,7 +238,7 @@ def test_late_failure_after_end_keeps_the_order_ended(
 
 @pytest.mark.sqlite
 @pytest.mark.parametrize(("result", "delivery"), [("SUCCESS", "delivered"), ("FAILURE", "cancelled")])
-def test_result_of_a_canceled_response_after_an_attempt(
+def test_result_of_a_canceled_response_updates_its_delivery(
     buyer: Buyer,
     order_id: int,
     message_id: str,
@@ -256,7 +256,7 @@ def test_result_of_a_canceled_response_after_an_attempt(
 
 
 @pytest.mark.parametrize(("result", "delivery"), [("SUCCESS", "delivered"), ("FAILURE", "cancelled")])
-def test_result_during_cancellation(
+def test_result_during_cancellation_keeps_the_order_canceled(
     buyer: Buyer, order_id: int, confirm: Any, claim_one: Any, session: Session, result: str, delivery: str
 ) -> None:
     confirm(order_id)
@@ -306,7 +306,7 @@ def test_unclear_result_is_rejected_and_does_not_block(
     assert order_state(session, order_id)[0] == "ACCEPTED"
 
 
-def test_confirmed_delivery_takes_no_second_response(
+def test_confirmed_delivery_accepts_no_second_response(
     buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any
 ) -> None:
     confirm(order_id)

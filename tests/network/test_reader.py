@@ -102,7 +102,9 @@ def test_refusal_detail_is_a_full_sentence(raw: bytes, detail: str) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError, RecursionError, MemoryError])
-def test_parser_that_gives_up_is_unreadable(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+def test_body_on_which_the_parser_fails_is_unreadable(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
     def give_up(_text: str) -> None:
         raise error
 
@@ -148,7 +150,7 @@ def test_depth_is_counted_after_closed_brackets(bracket: bytes) -> None:
     assert "64 levels" in refusal(b"[" + siblings + bracket * 64 + b"1" + closing * 64 + b"]").detail
 
 
-def test_decimals_and_bounds_are_exact() -> None:
+def test_decimals_and_largest_integers_are_read_exactly() -> None:
     value = read_json(b'[186.400, 1e2, -0.0, 9223372036854775807, -9223372036854775808, "\\ud83d\\ude00"]')
     assert [str(part) for part in value[:3]] == ["186.400", "1E+2", "-0.0"]
     assert value[3:] == [2**63 - 1, -(2**63), "😀"]

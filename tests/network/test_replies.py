@@ -86,7 +86,7 @@ def test_reply_part_that_cannot_be_echoed_is_empty(kind: Kind, received: object)
     assert payload["additionalInfos"] == []
 
 
-def test_reply_of_the_app_is_readable() -> None:
+def test_reply_built_by_the_app_can_be_read() -> None:
     reply = read_reply(
         dumps(build_reply(Kind.REQ_CONFIRM, {"poConfirmation": {"objectId": "POR1"}}, req_msg_id="REQ1"))
     )

@@ -19,7 +19,7 @@ SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 HEADERS = {"webhook-id": ID, "webhook-timestamp": "1614265330", "webhook-signature": SIGNATURE}
 
 
-def test_public_test_vector() -> None:
+def test_signature_of_the_public_test_vector_is_equal() -> None:
     assert sign([SECRET], ID, AT, BODY) == HEADERS
     assert verify([SECRET], HEADERS, BODY, AT)
     assert key_of(SECRET) == key_of(SECRET.removeprefix("whsec_"))

@@ -12,13 +12,13 @@ from app.network.text import has_visible, one_line, pluralize, read_date, search
 @pytest.mark.parametrize(
     "text", ["", " ", "\u00a0", "\u200b\u2060", "\u3164", "\u2800", "\ufeff", "\t\r\n\x00", "\u034f"]
 )
-def test_has_visible_blank_text_false(text: str) -> None:
+def test_has_visible_of_blank_text_is_false(text: str) -> None:
     assert not has_visible(text)
     assert one_line(text) == ""
 
 
 @pytest.mark.parametrize("text", ["a", " . ", "ज़", "\u200b0"])
-def test_has_visible_text_true(text: str) -> None:
+def test_has_visible_of_text_is_true(text: str) -> None:
     assert has_visible(text)
 
 
@@ -70,7 +70,7 @@ def test_search_key_equal_looking_text_is_equal(left: str, right: str) -> None:
         ("9999-12-31", None),
     ],
 )
-def test_read_date(text: str, expected: date | None) -> None:
+def test_read_date_of_known_formats_is_the_date_and_of_others_none(text: str, expected: date | None) -> None:
     assert read_date(text) == expected
 
 

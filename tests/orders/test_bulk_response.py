@@ -233,7 +233,7 @@ def test_result_shows_why_a_webhook_was_refused(
 
 
 @pytest.mark.sqlite
-def test_result_belongs_to_its_author_and_managers(
+def test_result_is_visible_to_its_author_and_managers_only(
     asha: Browser, omar: Browser, meera: Browser, arrive: Any
 ) -> None:
     url = respond_to_all(asha, arrive(1)).request.path

@@ -202,7 +202,7 @@ def test_match_lines_with_the_same_serialno_uses_their_order(body: dict[str, Any
     assert [change.kind for change in changes] == ["removed"]
 
 
-def test_change_counts_of_the_example_edits(example_bodies: list[Any]) -> None:
+def test_change_counts_describe_the_example_edits(example_bodies: list[Any]) -> None:
     newest = {example["purchaseOrder"]["objectId"]: example for example in example_bodies}
     briefs = []
     for line in FOLLOWUPS.read_bytes().splitlines():

@@ -293,7 +293,7 @@ def test_preview_of_a_changed_order_says_so(asha: Browser, order_id: int, sessio
     assert shown.status_code == 200, "the response was recorded; this is the sent body"
 
 
-def test_order_takes_a_response_again_after_a_refusal(
+def test_refused_order_accepts_another_response(
     asha: Browser, order_id: int, deliver: Any, session: Session, network: Any
 ) -> None:
     network.behave("refuse", times=1)

@@ -109,7 +109,7 @@ def test_delivery_days_include_both_ends(asha: Browser, orders: list[PurchaseOrd
     assert numbers(asha, f"deliver_by_since={day}") == later
 
 
-def test_assigned_takes_a_username_me_and_none(
+def test_assigned_filter_accepts_a_username_me_and_none(
     asha: Browser, meera: Browser, orders: list[PurchaseOrder], database: Database
 ) -> None:
     with database.writing() as session:

@@ -145,7 +145,7 @@ def test_changed_values_are_read_exactly() -> None:
     )
 
 
-def test_values_as_ordered_are_no_change() -> None:
+def test_values_as_ordered_are_not_a_change() -> None:
     entered = EnteredLine("00010", "AS_ORDERED", "100.000", "2026-12-18", "12.5")
     assert read(entered) == ()
     assert entered.errors == {}

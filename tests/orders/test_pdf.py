@@ -41,7 +41,7 @@ def test_order_without_response_is_a_purchase_order(asha: Browser, arrive: Any) 
     assert pdf.metadata and pdf.metadata.title == "Purchase order MAL/2611/45007"
 
 
-def test_log_has_nothing_of_a_document(
+def test_pdf_download_logs_only_its_request(
     asha: Browser, order_id: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     asha.get(f"/orders/{order_id}.pdf")
@@ -92,7 +92,7 @@ def test_devanagari_text_can_be_extracted(asha: Browser, receive: Any) -> None:
     assert DEVANAGARI in text_of(read(asha, receive(change)))
 
 
-def test_many_lines_repeat_the_head_on_each_page(asha: Browser, receive: Any) -> None:
+def test_many_lines_repeat_the_header_on_each_page(asha: Browser, receive: Any) -> None:
     def change(order: dict[str, Any]) -> None:
         line = order["itemLists"][0]
         order["itemLists"] = [

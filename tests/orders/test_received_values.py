@@ -119,7 +119,7 @@ def test_e_invoice_values_add_up_and_keep_their_names(receive: Receive, order_pa
 
 
 @pytest.mark.sqlite
-def test_name_of_a_pair_that_is_not_text_is_shown(receive: Receive, order_page: Any) -> None:
+def test_custom_field_name_that_is_not_text_is_shown(receive: Receive, order_page: Any) -> None:
     pairs = [{"name": name, "value": "Paid"} for name in (Decimal("1.5"), True, None)]
     assert receive(poInfos=[*pairs, {}]).status_code == 200
     assert "Terms 1.5 Paid True Paid No name Paid No name" in words(order_page())
@@ -134,7 +134,7 @@ def test_invisible_po_number_is_refused_at_the_field(receive: Receive, blank: st
 
 
 @pytest.mark.sqlite
-def test_whole_number_with_a_point_is_an_integer(buyer: Buyer, receive: Receive) -> None:
+def test_whole_number_with_a_decimal_point_is_an_integer(buyer: Buyer, receive: Receive) -> None:
     versions = {"currentVersion": Decimal("0.0"), "newVersion": Decimal("1.0")}
     assert receive(objectVersion=versions).status_code == 200
     body = copy.deepcopy(buyer.bodies[0])

@@ -181,7 +181,7 @@ def test_decision_is_in_effect_until_its_webhook_has_failed(
 
 
 @pytest.mark.sqlite
-def test_lines_need_a_partner_that_takes_them(order: PurchaseOrder, respond: Respond) -> None:
+def test_lines_need_a_partner_that_accepts_them(order: PurchaseOrder, respond: Respond) -> None:
     session_of(order).get_one(Partner, order.partner_id).line_responses = False
     with pytest.raises(CannotRespond) as refused:
         respond(FULL)
@@ -280,7 +280,7 @@ def test_response_can_be_undone_until_its_webhook_is_due(monkeypatch: pytest.Mon
         ({"delivery": Delivery.SENDING, "response": ResponseState.ACCEPT}, None, None),
     ],
 )
-def test_blocker_says_why_an_order_takes_no_response(
+def test_blocker_says_why_an_order_accepts_no_response(
     values: dict[str, Any], response: str | None, blocker: ResponseBlocker | None
 ) -> None:
     defaults = {"status": "CREATED", "response": ResponseState.CHANGED, "delivery": Delivery.FAILED}

@@ -359,7 +359,7 @@ def test_rows_between_empty_rows_keep_their_numbers() -> None:
     assert [row.number for row in rows] == [4]
 
 
-def test_sheet_far_below_is_too_long() -> None:
+def test_sheet_with_a_row_far_below_is_rejected() -> None:
     with pytest.raises(BadSheet) as error:
         read_sheet(csv_file([HEADER, *([""] for _ in range(20_000)), [1, 1, "", "Confirm"]]))
     assert error.value.problem in (SheetProblem.NO_RESPONSES, SheetProblem.TOO_MANY_ROWS)

@@ -109,7 +109,7 @@ def test_mention_notifies_people_who_see_the_order(
     assert omar.get(f"/orders/{order_id}").status_code == 404
 
 
-def test_usernames_with_points_are_recognized_in_text() -> None:
+def test_usernames_with_periods_are_recognized_in_text() -> None:
     text = "Hi @r.k@mill.in. And (@ravi): x@ravi @@ravi"
     parts = [part for part in split_mentions(text, ["r.k@mill.in", "ravi"]) if part.text]
     assert parts == [

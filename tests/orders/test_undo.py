@@ -67,7 +67,7 @@ def test_undo_after_sending_is_refused(asha: Browser, order_id: int, deliver: An
 
 
 @pytest.mark.sqlite
-def test_without_grace_time_webhook_is_sent_at_once_and_undo_is_not_offered(
+def test_webhook_without_grace_time_is_sent_at_once_without_undo(
     app: Flask, asha: Browser, arrive: Any, deliver: Any, settings: Settings
 ) -> None:
     assert Settings.load(instance=settings.instance).undo_seconds == 0, "the default"

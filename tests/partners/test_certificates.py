@@ -64,7 +64,7 @@ def test_malformed_certificate_is_rejected(read: Callable[[bytes], object], der:
 
 
 @pytest.mark.parametrize("der", [REPEATED_EXTENSION, X400_NAME])
-def test_certificate_with_names_that_cannot_be_read_has_none(der: bytes) -> None:
+def test_certificate_with_unreadable_names_has_none(der: bytes) -> None:
     for details in (read_der(der), *read_authorities(pem(der)), read_pair(pair(der))):
         assert (details.subject, details.names) == ("CN=name.example", ())
 

@@ -12,7 +12,9 @@ from tests.queries import run_both
 
 
 @pytest.mark.parametrize(("name", "field"), [("Network", "name"), ("Other", "key")])
-def test_name_and_key_belong_to_the_first(database: Database, name: str, field: str) -> None:
+def test_second_partner_with_the_same_name_or_key_is_rejected(
+    database: Database, name: str, field: str
+) -> None:
     def add(session: Session, name: str = "Network") -> None:
         service.add(session, name, base_url="https://b2b.example", inbound_key="an-inbound-key-1234")
 

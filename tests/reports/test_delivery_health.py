@@ -133,7 +133,7 @@ def test_supplier_staff_have_no_access(asha: Browser) -> None:
     assert not asha.get("/").page.select("a[data-queue=health]")
 
 
-def test_percent_is_rounded_to_100_or_0_only_if_exact() -> None:
+def test_percent_is_100_or_0_only_if_exact() -> None:
     assert percent(9999, 10_000) == "99.9%"
     assert percent(10_000, 10_000) == "100%"
     assert percent(0, 3) == "0.0%"
@@ -200,7 +200,7 @@ def test_time_ticks_are_at_round_local_times(zone: str, name: str) -> None:
         assert abs(at.second + at.minute % 10 * 60 + at.microsecond / 1e6 - 300) >= 299, tick
 
 
-def test_last_step_of_each_range_is_now(move_clock: Any) -> None:
+def test_last_step_of_each_range_includes_now(move_clock: Any) -> None:
     for time_range in RANGES.values():
         now = clock.now()
         assert timedelta(0) < time_range.until(now) - now <= time_range.step

@@ -95,7 +95,7 @@ def test_metrics_contain_no_secret(app: Any, arrive: Any, confirm: Any, deliver:
     assert "msg_" not in text
 
 
-def test_all_families_are_valid_with_any_partner_name(
+def test_metrics_are_valid_with_any_partner_name(
     app: Any, arrive: Any, confirm: Any, deliver: Any, change_partner: Any
 ) -> None:
     partner_name = 'A "b" \\ c\nd {e="f"} ₹'

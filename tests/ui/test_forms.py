@@ -74,7 +74,7 @@ def test_every_form_has_the_texts_of_the_app() -> None:
     assert [cls for cls in FORMS if not issubclass(cls, (Form, FlaskForm))] == []
 
 
-def test_texts_are_those_of_the_library() -> None:
+def test_error_texts_exist_in_the_library() -> None:
     """A new version of WTForms that changes a text is noticed."""
     assert ERROR_TEXTS.keys() <= library_texts()
 

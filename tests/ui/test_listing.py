@@ -48,7 +48,7 @@ def test_filters_and_sorts_of_the_declaration_exist(listing: Listing) -> None:
     assert all(column.sort in SORTS for column in listing.columns if column.sort)
 
 
-def test_bar_takes_filters_of_every_type(
+def test_bar_accepts_filters_of_every_type(
     meera: Browser, arrive: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrive(1)

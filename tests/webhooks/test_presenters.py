@@ -176,7 +176,7 @@ def test_message_sentence_describes_the_last_event(values: dict[str, object], ex
         },
     ],
 )
-def test_summary_does_not_begin_with_the_label_before_it(values: dict[str, object]) -> None:
+def test_summary_does_not_repeat_the_label_before_it(values: dict[str, object]) -> None:
     shown = message(**{"partner": Partner(name="Bharat Connect"), "attempts_made": 0, **values})
     label, summary = message_chip(shown).label, message_summary(shown)
     assert summary
