@@ -215,7 +215,17 @@ def _next_step_of_message(message: Message) -> NextStep:
         return NextStep("Resend", f"{url}#message") if may_resend else NextStep("View attempts", url)
     if may_respond_again(message):
         return NextStep("Respond again", url_for("orders.order", order_id=message.order_id))
-    return NextStep("View response" if message.state is MessageState.REFUSED else "View webhook", url)
+    return NextStep("View webhook", url)
+
+
+def next_step_of_supplier(item: Item) -> str:
+    """What the supplier must do; empty if nothing, or if the reader can do it."""
+    message = item.message
+    if not message or not item.needs_attention or access.can(Permission.RESPOND):
+        return ""
+    if message.state is not MessageState.REFUSED or message.order_id is None or message.has_order_ended:
+        return ""
+    return "The supplier must respond to the order again."
 
 
 def event_title(event: CaseEvent) -> str:
@@ -248,6 +258,7 @@ def init_app(app: Flask) -> None:
         item_kind=item_kind,
         item_link=item_link,
         next_steps=next_steps,
+        next_step_of_supplier=next_step_of_supplier,
         event_title=event_title,
         event_quote=event_quote,
         event_tone=event_tone,

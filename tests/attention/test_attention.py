@@ -47,6 +47,9 @@ def test_item_shows_cause_and_next_step_of_reader(asha: Browser, ravi: Browser, 
     own = asha.get("/attention").one(".attention-item")
     assert [link.get_text() for link in own.select("a.btn")] == ["Respond again"]
     assert "Respond again" in asha.get(f"/webhooks/{refused}").visible_text
+    item = ravi.get(f"/attention/message-{refused}")
+    assert "The supplier must respond to the order again." in item.one(".next-step").get_text()
+    assert len(item.page.select(f"a.btn[href='/webhooks/{refused}']")) == 1
 
 
 @pytest.mark.sqlite
@@ -55,7 +58,7 @@ def test_item_of_a_canceled_order_does_not_ask_for_a_response(
 ) -> None:
     assert buyer.change_status().status_code == 200
     item = asha.get("/attention").one(".attention-item")
-    assert [link.get_text() for link in item.select("a.btn")] == ["View response"]
+    assert [link.get_text() for link in item.select("a.btn")] == ["View webhook"]
     assert "Respond again" not in asha.get(f"/webhooks/{refused}").visible_text
 
 
