@@ -126,7 +126,7 @@ RESEND_BLOCKERS = {
     ResendBlocker.DELIVERED: "The partner has already received it.",
     ResendBlocker.CANCELED: "It was canceled.",
     ResendBlocker.CONTENT_DELETED: "Its content was deleted after the retention period.",
-    ResendBlocker.REFUSED_LATER: "The partner refused this webhook later. Respond to the order again.",
+    ResendBlocker.REFUSED_LATER: "The partner refused this webhook later. The order needs a new response.",
     ResendBlocker.REQUESTED: "A resend was already requested. It will be sent as soon as possible.",
     ResendBlocker.IN_FLIGHT: "A response to this order is still being sent. Wait until that attempt ends.",
     ResendBlocker.SUPERSEDED: "There is a newer response to the order.",

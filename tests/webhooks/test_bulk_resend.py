@@ -203,8 +203,9 @@ def test_unsuccessful_resend_shows_the_attempt_and_the_state_of_the_webhook(
     assert "0 delivered, 2 unsuccessful" in report.visible_text
     for row in report.page.select("tbody tr"):
         before, resend, now = (cell.get_text(" ", strip=True) for cell in row.select("td[data-name]"))
-        assert before.startswith("Retrying resent")
-        assert resend.startswith("Unsuccessful, 503 Partner returned 503 (unavailable).")
+        assert before == "Retrying"
+        assert resend.startswith("Unsuccessful, 503 today ")
+        assert resend.endswith("Partner returned 503 (unavailable).")
         assert now == "Retrying"
 
 
@@ -464,7 +465,15 @@ def test_start_of_an_outage_is_suggested_while_a_partner_is_failing(
 def test_paused_webhook_says_when_it_is_sent(ravi: Browser, confirm_orders: Any, pause_partner: Any) -> None:
     confirm_orders(1)
     pause_partner()
-    assert "Sent when the partner is resumed." in ravi.get("/webhooks").visible_text
+    page = ravi.get("/webhooks")
+    assert "Sent when the partner is resumed." in page.visible_text
+    webhook = ravi.get(str(page.one("td.col-order a")["href"]))
+    assert "It is sent even though the partner is paused." in webhook.one("#reason-help").get_text()
+
+
+@pytest.mark.sqlite
+def test_preview_without_webhooks_says_so(ravi: Browser) -> None:
+    assert "No webhooks to resend." in ravi.get(f"{PLAN}?state=failed").visible_text
 
 
 @pytest.mark.sqlite
