@@ -39,7 +39,7 @@ CONFIRMATIONS = {
     "kept": Notice("ok", "Saved. Neither the URL nor the credentials changed, so nothing was tested."),
     "untested": Notice("warn", "Saved without testing. Run a test before you rely on it."),
     "paused": Notice("ok", "Paused. Nothing is sent until you resume."),
-    "resumed": Notice("ok", "Resumed. Queued webhooks are being sent."),
+    "resumed": Notice("ok", "Resumed. Queued webhooks are being sent. Retries follow their schedule."),
     "announced": Notice("ok", "Announcement published."),
     "announcement_removed": Notice("ok", "Announcement removed."),
 }

@@ -160,7 +160,7 @@ def pause(session: Session, partner: Partner, reason: str, *, by: str = "") -> N
 
 
 def resume(session: Session, partner: Partner, reason: str = "", *, by: str = "") -> None:
-    """Resume the partner: its queued webhooks are due immediately."""
+    """Resume the partner: webhooks that are due are sent again."""
     if partner.paused_at is not None:
         _record(
             session,
