@@ -168,6 +168,15 @@ def test_open_tab_and_count_of_the_bell_stay_in_view_on_a_phone(
     assert count and search and count["x"] + count["width"] <= search["x"]
 
 
+def test_times_are_not_broken_across_lines(
+    page: Page, site: str, sign_in: Callable[[str], None], answered: list[int]
+) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    sign_in("asha")
+    page.goto(f"{site}/orders/{answered[2]}")
+    assert page.locator("main time").evaluate_all(LINES) == 1
+
+
 def test_printed_list_has_absolute_times_only(
     page: Page, site: str, sign_in: Callable[[str], None], answered: list[int]
 ) -> None:
