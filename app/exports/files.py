@@ -46,7 +46,6 @@ def create_job(
     return task_service.create_job(
         session,
         KIND,
-        title=f"{sources.SOURCES[source_name].title} as {formats.NAMES[form]}",
         by=by,
         person_id=person_id,
         parameters={

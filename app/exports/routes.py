@@ -25,7 +25,7 @@ from app.orders.presenters import delivery_chip
 from app.orders.spreadsheet import ROWS_MAX
 from app.tasks import queries as job_queries
 from app.tasks.models import Job, JobState
-from app.tasks.results import RESULTS, Result
+from app.tasks.presenters import KINDS, JobKind, Result, job_title
 from app.ui import web
 from app.ui.numbers import size
 
@@ -51,7 +51,7 @@ def _result(job: Job) -> Result:
     return Result(blocker="The file has expired. Export it again.")
 
 
-RESULTS[files.KIND] = _result
+KINDS[files.KIND] = JobKind(presenters.export_job_title, _result)
 
 
 @blueprint.errorhandler(sources.BadFilter)
@@ -105,7 +105,7 @@ def export(source_name: str, form: str) -> Response:
                 limit=limit if count > limit else None,
                 action=request.full_path.rstrip("?"),
             )
-    _record_export(f"{source.title} as {formats.NAMES[form]}", source_name, form, query, rows=count)
+    _record_export(presenters.export_title(source_name, form), source_name, form, query, rows=count)
     return _send_rows(source, form, batches, source_name)
 
 
@@ -130,7 +130,7 @@ def create(source_name: str, form: str) -> AnyResponse:
         AuditAction.EXPORTED,
         AuditObject.EXPORT,
         job.id,
-        name=job.title,
+        name=job_title(job),
         after=_audit_fields(source_name, form, query),
     )
     web.db().commit()

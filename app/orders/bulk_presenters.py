@@ -133,6 +133,11 @@ def matching_label(count: int, most: int) -> str:
 # --- Results
 
 
+def respond_job_title(job: Job) -> str:
+    """The title of a job that records responses."""
+    return f"Respond to {pluralize(job.total, 'order')}"
+
+
 @dataclass(frozen=True, slots=True)
 class ResultRow:
     """What happened to one order: its response, and the state of its webhook if there is one."""

@@ -14,17 +14,14 @@ from app import clock
 from app.accounts.models import Person
 from app.accounts.queries import device_tags
 from app.audit import trail
-from app.audit.models import AuditAction, AuditObject
 from app.config import Settings
 from app.db import Database, new_id
 from app.db.filters import Scope
 from app.network.messages import Invalid
-from app.network.text import pluralize
 from app.network.vocabulary import DEFAULT_TAG
 from app.orders import decisions, queries
 from app.orders.models import BulkItem, BulkResponse, BulkSource, BulkStatus, Decision, PurchaseOrder
 from app.orders.req_confirm import DecisionInput, req_confirm
-from app.tasks import queries as job_queries
 from app.tasks import service as task_service
 from app.tasks.worker import Postpone, TaskRun, TaskSkipped
 
@@ -114,7 +111,6 @@ def send(
     job = task_service.create_job(
         session,
         KIND,
-        title=f"Respond to {pluralize(total, 'order')}",
         by=by.display_name,
         person_id=by.id,
         total=total,
@@ -182,15 +178,6 @@ def run(work: TaskRun, settings: Settings) -> None:
         has_more = len(items) == BATCH
     if has_more:
         raise Postpone
-
-
-def stop(session: Session, bulk: BulkResponse, *, by: Person) -> None:
-    """Cancel the background job that still records responses."""
-    job = job_queries.job(session, None, bulk.job_id, lock=True) if bulk.job_id else None
-    if job and task_service.cancel(job, by=by.display_name):
-        trail.record(
-            session, AuditAction.CANCELED, AuditObject.JOB, job.id, name=job.title, by=by.display_name
-        )
 
 
 def undo(session: Session, order_ids: Sequence[int], *, scope: Scope, by: Person) -> int:

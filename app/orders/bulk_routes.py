@@ -30,8 +30,9 @@ from app.orders.listing import filter_values, order_filter
 from app.orders.models import BulkItem, BulkResponse, BulkSource, BulkStatus
 from app.orders.spreadsheet import BadSheet, SheetColumn
 from app.tasks import queries as job_queries
+from app.tasks import service as task_service
 from app.tasks.models import Job
-from app.tasks.results import RESULTS, Result
+from app.tasks.presenters import KINDS, JobKind, Result, job_title
 from app.ui import web
 from app.ui.fields import folded
 from app.ui.listing import url_values
@@ -47,7 +48,7 @@ def _result(job: Job) -> Result:
     return Result("Result", url_for("bulk.show", bulk_id=job.parameters["bulk"]))
 
 
-RESULTS[bulk_response.KIND] = _result
+KINDS[bulk_response.KIND] = JobKind(bulk_presenters.respond_job_title, _result)
 
 
 # --- Selected orders
@@ -293,7 +294,8 @@ def undo(bulk_id: str) -> AnyResponse:
     by = access.current_person()
     bulk = bulk_response.plan_for_update(web.db(), by.id, bulk_id) or abort(404)
     if "order_id" not in request.form:
-        bulk_response.stop(web.db(), bulk, by=by)
+        if job := job_queries.job(web.db(), None, bulk.job_id or "", lock=True):
+            task_service.cancel(web.db(), job, by=by.display_name, title=job_title(job))
         ids = bulk_queries.undoable_orders(web.db(), bulk)
     else:
         ids = bulk_queries.undoable_orders(web.db(), bulk, whole_number(request.form["order_id"]) or 0)

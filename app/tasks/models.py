@@ -55,7 +55,6 @@ class Task(Base):
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     kind: Mapped[str] = mapped_column(String(40))
-    title: Mapped[str] = mapped_column(String(200), default="")
     state: Mapped[JobState] = mapped_column(enum_type(JobState), default=JobState.WAITING)
     parameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
     cursor: Mapped[dict[str, Any]] = mapped_column(default=dict)

@@ -7,12 +7,9 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app.accounts import access
 from app.accounts.access import Permission
-from app.audit import trail
-from app.audit.models import AuditAction, AuditObject
 from app.tasks import queries, service
 from app.tasks.models import Job
-from app.tasks.presenters import job_chips
-from app.tasks.results import RESULTS, Result
+from app.tasks.presenters import job_chips, job_result, job_title
 from app.ui import web
 
 blueprint = Blueprint("tasks", __name__, url_prefix="/jobs")
@@ -40,8 +37,7 @@ def cancel(job_id: str) -> AnyResponse:
     job = queries.job(web.db(), _scope(), job_id, lock=True) or abort(404)
     if not _may_cancel(job):
         abort(403)
-    if service.cancel(job, by=access.current_person().display_name):
-        trail.record(web.db(), AuditAction.CANCELED, AuditObject.JOB, job.id, name=job.title)
+    service.cancel(web.db(), job, by=access.current_person().display_name, title=job_title(job))
     web.db().commit()
     return web.redirect_after_post(url_for(".job_page", job_id=job_id), fragment=lambda: _job_page(job))
 
@@ -60,12 +56,11 @@ def _get_or_404(job_id: str) -> Job:
 
 
 def _job_page(job: Job) -> Response:
-    result_of = RESULTS.get(job.kind)
     return web.page(
         "tasks/job.html",
         "tasks/_job.html",
         job=job,
         state=job_chips([job])[job.id],
         can_cancel=_may_cancel(job) and job.is_cancelable,
-        result=result_of(job) if result_of else Result(),
+        result=job_result(job),
     )

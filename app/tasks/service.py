@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app import clock
+from app.audit import trail
+from app.audit.models import AuditAction, AuditObject
 from app.db import new_id
 from app.tasks.models import Job, JobState
 
@@ -16,7 +18,6 @@ def create_job(
     session: Session,
     kind: str,
     *,
-    title: str,
     by: str,
     person_id: int | None,
     parameters: Mapping[str, Any],
@@ -28,7 +29,6 @@ def create_job(
     job = Job(
         id=new_id("job", now),
         kind=kind,
-        title=title,
         parameters=dict(parameters),
         reason=reason,
         total=total,
@@ -42,11 +42,14 @@ def create_job(
     return job
 
 
-def cancel(job: Job, *, by: str) -> bool:
-    """Cancel a job: at once, or after its current step if a worker runs it. False if it is finished."""
+def cancel(session: Session, job: Job, *, by: str, title: str) -> None:
+    """Cancel a job unless it is finished: at once, or after its current step if a worker runs it.
+
+    ``title`` names the job in the audit trail.
+    """
     if job.is_finished:
-        return False
+        return
     job.cancel_requested_by = by
     if job.lease_token is None:
         job.finish(JobState.CANCELED, clock.now())
-    return True
+    trail.record(session, AuditAction.CANCELED, AuditObject.JOB, job.id, name=title, by=by)

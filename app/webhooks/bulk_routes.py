@@ -14,8 +14,7 @@ from app.accounts.access import Permission
 from app.partners.queries import all_partners
 from app.tasks import queries as job_queries
 from app.tasks.models import Job
-from app.tasks.presenters import CHIPS
-from app.tasks.results import RESULTS, Result
+from app.tasks.presenters import KINDS, JobKind, Result
 from app.ui import web
 from app.ui.chips import Chip
 from app.ui.listing import active_filters, read_filter, url_values
@@ -23,12 +22,14 @@ from app.webhooks import resend_job, resend_plan
 from app.webhooks.forms import ResendForm, SelectionForm
 from app.webhooks.partner_status import failing_partners
 from app.webhooks.resend_job import ResendResult
-from app.webhooks.resend_presenters import resend_job_chip
+from app.webhooks.resend_presenters import resend_job_chip, resend_job_title
 
 blueprint = Blueprint("resends", __name__, url_prefix="/webhooks/resends")
-RESULTS[resend_job.KIND] = lambda job: Result("Result", url_for("resends.report", job_id=job.id))
-
 UNFINISHED = {ResendResult.SENDING, ResendResult.QUEUED}
+
+
+def _result(job: Job) -> Result:
+    return Result("Result", url_for("resends.report", job_id=job.id))
 
 
 def _chips(jobs: Sequence[Job]) -> dict[str, Chip]:
@@ -36,7 +37,7 @@ def _chips(jobs: Sequence[Job]) -> dict[str, Chip]:
     return {job.id: resend_job_chip(job, counts.get(job.id, 0)) for job in jobs}
 
 
-CHIPS[resend_job.KIND] = _chips
+KINDS[resend_job.KIND] = JobKind(resend_job_title, _result, _chips)
 
 
 @blueprint.get("")

@@ -20,7 +20,6 @@ from app.delivery.models import LIVE, Attempt, CircuitBreaker, Message, MessageS
 from app.delivery.resend_blocker import ResendBlocker
 from app.delivery.retry_policy import ACCEPTED_OUTCOMES, REFUSED_OUTCOMES
 from app.delivery.service import CannotResend, resend
-from app.network.text import pluralize
 from app.tasks import service as task_service
 from app.tasks.models import Job, JobNote, JobState
 from app.tasks.worker import Postpone, TaskRun
@@ -75,7 +74,6 @@ def create_job(
     job = task_service.create_job(
         session,
         KIND,
-        title="Bulk resend",
         by=by,
         person_id=person_id,
         parameters={"delivered_too": selection.include_delivered},
@@ -94,7 +92,6 @@ def create_job(
     job.total = session.scalar(select(func.count()).select_from(_queued(job.id).subquery())) or 0
     if not job.total:
         raise NothingToResend
-    job.title = f"Resend {pluralize(job.total, 'webhook')}"
     session.flush()
     return job
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from flask import Flask
 
+from app.network.text import pluralize
 from app.tasks.models import Job, JobState
 from app.tasks.presenters import job_chip
 from app.ui.chips import Chip
@@ -53,6 +54,11 @@ def resend_row_detail(row: ResendRow) -> str:
 def resend_state_chip(row: ResendRow) -> Chip:
     """The state of a row's webhook now."""
     return message_chip(row.message) if row.message else DELETED
+
+
+def resend_job_title(job: Job) -> str:
+    """The title of a bulk resend."""
+    return f"Resend {pluralize(job.total, 'webhook')}"
 
 
 def resend_job_chip(job: Job, not_delivered: int) -> Chip:

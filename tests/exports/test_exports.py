@@ -285,6 +285,8 @@ def test_large_export_is_a_job_that_only_its_owner_downloads(
     page = meera.get("/exports")
     assert page.one("tbody a[href^='/exports/files/']")
     shown = meera.get(f"/jobs/{job_id}")
+    title = f"Webhooks as {formats.NAMES[form]}"
+    assert shown.one("h1").get_text() == page.one("tbody a.strong").get_text() == title
     assert shown.one(f"a[href='/exports/files/{job_id}']").get_text().startswith("Download, ")
     assert "kept until" in shown.visible_text
     with app.extensions["database"].writing() as writing:
@@ -415,10 +417,12 @@ def test_cancellation_is_audited(
     set_rows_at_once(1)
     job_url = f"/jobs/{create_export(meera)}"
     meera.submit(job_url, f"{job_url}/cancel")
-    actions = session.execute(
-        select(AuditEntry.action, AuditEntry.actor).order_by(AuditEntry.id.desc())
-    ).all()
-    assert actions[:2] == [(AuditAction.CANCELED, "Meera"), (AuditAction.EXPORTED, "Meera")]
+    columns = (AuditEntry.action, AuditEntry.actor, AuditEntry.object_name)
+    entries = session.execute(select(*columns).order_by(AuditEntry.id.desc()).limit(2)).all()
+    assert entries == [
+        (AuditAction.CANCELED, "Meera", "Webhooks as CSV"),
+        (AuditAction.EXPORTED, "Meera", "Webhooks as CSV"),
+    ]
 
 
 @pytest.mark.sqlite

@@ -462,8 +462,10 @@ def test_many_responses_are_recorded_in_the_background(
     assert {(entry.actor, entry.role, entry.person_id is not None) for entry in entries} == {
         ("Asha", "supplier", True)
     }
-    job_url = str(asha.get("/jobs").one(".jobs a.strong")["href"])
-    assert asha.get(job_url).one(".job-actions a")["href"] == page.request.path
+    job_link = asha.get("/jobs").one(".jobs a.strong")
+    job_page = asha.get(str(job_link["href"]))
+    assert job_link.get_text(strip=True) == job_page.one("h1").get_text() == "Respond to 5 orders"
+    assert job_page.one(".job-actions a")["href"] == page.request.path
 
 
 @pytest.mark.sqlite

@@ -198,6 +198,7 @@ def test_unsuccessful_resend_shows_the_attempt_and_the_state_of_the_webhook(
     report = ravi.get(done.location)
     assert outcomes(ravi, done.location) == {"Unsuccessful": 2}
     job_url = done.location.replace("/webhooks/resends/", "/jobs/")
+    assert ravi.get(job_url).one("h1").get_text() == "Resend 2 webhooks"
     for page in (report, ravi.get(job_url), ravi.get("/jobs")):
         assert page.one(".job-line .state, .col-state .state").get_text() == "Done, 2 not delivered"
     assert "0 delivered, 2 unsuccessful" in report.visible_text
