@@ -6,13 +6,15 @@ use one engine per kind of database, and each test points it to its own database
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import CodeType
 from typing import Any
 
 from flask import Flask
+from jinja2 import StrictUndefined, Undefined
 from jinja2.bccache import Bucket, BytecodeCache
+from jinja2.utils import missing
 from sqlalchemy import Engine, event, make_url
 from werkzeug.routing import Map, RuleFactory
 
@@ -98,7 +100,14 @@ def make_app(settings: Settings) -> Flask:
     with shared_rules(RULES):
         app = create_app(settings, engine=engine_for(settings.database_url))
     app.jinja_env.bytecode_cache = TEMPLATES
+    app.jinja_env.undefined = undefined  # type: ignore[assignment]
     return app
+
+
+def undefined(hint: str | None = None, obj: Any = missing, *args: Any, **options: Any) -> Undefined:
+    """Make a template fail if it prints an attribute that an object does not have; names may be missing."""
+    is_attribute = obj is not missing and not isinstance(obj, Mapping)
+    return (StrictUndefined if is_attribute else Undefined)(hint, obj, *args, **options)
 
 
 def make_simulator(inbound_key: str) -> Flask:
