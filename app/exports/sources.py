@@ -144,7 +144,7 @@ def _partner_name(row: Any) -> str:
 def _line_responses(order: Any) -> str:
     """The lines that differ from the order in the last response, as they are sent."""
     decision = order.newest_decision
-    lines = (from_json(line) for line in (decision.lines if decision else ()))
+    lines = (from_json(line) for line in (decision.line_responses if decision else ()))
     return "; ".join(f"{name}: {value}" for name, value in encode(lines))
 
 

@@ -72,7 +72,7 @@ def _event_note(event: TimelineEvent) -> str:
     if event.comment:
         return _mention_note(event.comment)
     if event.kind is EventKind.RESPONDED:
-        return lines_brief(event.lines)
+        return lines_brief(event.line_responses)
     if event.changes is not None:
         brief = change_counts(event.changes)
         return f"{brief[:1].upper()}{brief[1:]}."

@@ -135,7 +135,7 @@ def check(
     if version != order.version:
         raise StaleVersion
     blocker = response_blocker(order, data.response)
-    if data.lines and not order.partner.line_responses:
+    if data.line_responses and not order.partner.accepts_line_responses:
         blocker = ResponseBlocker.LINES_NOT_SUPPORTED
     if blocker:
         raise CannotRespond(blocker)
@@ -193,7 +193,7 @@ def input_of(decision: Decision) -> DecisionInput:
         device_tag_name=decision.device_tag_name,
         device_tag_value=decision.device_tag_value,
         infos=tuple((name, value) for name, value in decision.infos),
-        lines=tuple(map(from_json, decision.lines)),
+        line_responses=tuple(map(from_json, decision.line_responses)),
     )
 
 
@@ -208,8 +208,10 @@ def _audit_fields(decision: Decision | None) -> dict[str, object]:
         "message": decision.message_id,
         "further": [f"{name}: {value}" for name, value in decision.infos],
     }
-    if decision.lines:
-        fields["lines"] = [f"{name}: {value}" for name, value in encode(map(from_json, decision.lines))]
+    if decision.line_responses:
+        fields["lines"] = [
+            f"{name}: {value}" for name, value in encode(map(from_json, decision.line_responses))
+        ]
     return fields
 
 
@@ -273,7 +275,7 @@ def _new_decision(
         device_tag_name=data.device_tag_name,
         device_tag_value=data.device_tag_value,
         infos=[list(info) for info in data.infos],
-        lines=[to_json(line) for line in data.lines],
+        line_responses=[to_json(response) for response in data.line_responses],
         status_from=order.status,
         status_to=status_after(data.response),
         person_id=by.id,

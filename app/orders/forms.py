@@ -31,15 +31,9 @@ from app.network.vocabulary import (
 )
 from app.orders.bulk_response import BULK_MAX
 from app.orders.decisions import ResponseBlocker
+from app.orders.line_entry import LINES_MAX, EnteredLine, EnteredSplit, read_lines, response_mismatch
 from app.orders.line_responses import LineResponse, is_line_name, to_json
-from app.orders.lines import (
-    LINES_MAX,
-    EnteredLine,
-    EnteredSplit,
-    OrderedLine,
-    read_lines,
-    response_mismatch,
-)
+from app.orders.lines import OrderedLine
 from app.orders.presenters import (
     BLOCKER_SENTENCES,
     DELIVERY_LABELS,
@@ -364,7 +358,7 @@ class ResponseForm(BaseResponseForm):
             "additional_infos": [
                 {"name": name, "value": value} for name, value in infos if (name, value) not in used
             ],
-            "line_responses": data.lines,
+            "line_responses": data.line_responses,
         }
 
     def errors_without_a_field(self) -> list[str]:
@@ -395,7 +389,7 @@ class ResponseForm(BaseResponseForm):
             device_tag_name=self.device_tag_name.data or "",
             device_tag_value=self.device_tag_value.data or "",
             infos=self.infos(),
-            lines=self.lines.responses,
+            line_responses=self.lines.responses,
         )
 
     def order_version(self) -> int:

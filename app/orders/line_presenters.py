@@ -17,6 +17,7 @@ from app.network.reference_codes import unit_label
 from app.network.text import pluralize, search_key, whole_number
 from app.network.vocabulary import SupplierResponse
 from app.orders.document_presenters import TOTAL_LABELS, LinePages, line_counts, line_pages
+from app.orders.line_entry import EnteredLine, EnteredSplit
 from app.orders.line_responses import (
     SPLITS_MAX,
     LineAction,
@@ -26,16 +27,7 @@ from app.orders.line_responses import (
     from_json,
     to_json,
 )
-from app.orders.lines import (
-    Amounts,
-    EnteredLine,
-    EnteredSplit,
-    OrderedLine,
-    ResponseSummary,
-    line_amounts,
-    ordered_lines,
-    summarize,
-)
+from app.orders.lines import Amounts, OrderedLine, ResponseSummary, line_amounts, ordered_lines, summarize
 from app.orders.models import Decision, PurchaseOrder
 from app.orders.presenters import RESPONSE_VERBS, response_label
 from app.orders.totals import read_amount
@@ -397,7 +389,7 @@ def decision_lines(order: PurchaseOrder, decision: Decision) -> tuple[str, list[
     ``order`` is loaded with its versions.
     """
     body = order.revision(decision.version).message.purchase_order
-    responses = [from_json(line) for line in decision.lines]
+    responses = [from_json(line) for line in decision.line_responses]
     summary = response_summary(body, responses, decision.response, decision.person_name)
     return summary.sentence, line_response_views(responses, ordered_lines(body))
 

@@ -408,7 +408,7 @@ class Decision(Base):
     device_tag_value: Mapped[str] = mapped_column(String(200))
     infos: Mapped[list[list[str]]]
     # The lines that differ from the order, as line_responses.to_json has them.
-    lines: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    line_responses: Mapped[list[dict[str, Any]]] = mapped_column("lines", default=list)
     status_from: Mapped[str] = mapped_column(String(100))
     status_to: Mapped[str] = mapped_column(String(24))
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id"))

@@ -52,7 +52,7 @@ def decision_data(decision: Decision) -> dict[str, Any]:
         "by": decision.person_name,
         "at": decision.decided_at.isoformat(),
         "message_id": decision.message_id,
-        "lines": decision.lines,
+        "lines": decision.line_responses,
     }
 
 

@@ -91,7 +91,7 @@ def _default_for(order: PurchaseOrder) -> DecisionInput:
 def _form(order: PurchaseOrder, values: MultiDict[str, str] | None, data: DecisionInput) -> ResponseForm:
     return ResponseForm(
         accepts_return=order.partner.accepts_return,
-        lines=LineFields(ordered_lines(order.content), may_respond=order.partner.line_responses),
+        lines=LineFields(ordered_lines(order.content), may_respond=order.partner.accepts_line_responses),
         order_version=order.version,
         formdata=values,
         # The review and the preview may also be requested with GET; they record nothing.

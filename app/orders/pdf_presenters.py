@@ -92,7 +92,7 @@ def order_pdf(pdf_data: OrderPdf) -> bytes:
         created_at=pdf_data.now,
     )
     view = document_view(order.revisions[0].message, None)
-    responses = [from_json(line) for line in pdf_data.decision.lines] if pdf_data.decision else []
+    responses = [from_json(line) for line in pdf_data.decision.line_responses] if pdf_data.decision else []
     _letterhead(pdf, pdf_data)
     _parties(pdf, pdf_data)
     if pdf_data.decision:

@@ -104,7 +104,7 @@ def response_label(response: str) -> str:
 
 def decision_label(decision: Decision) -> str:
     """``Confirmed``, or ``Confirmed with changes`` if lines differ from the order."""
-    differs = bool(decision.lines) and decision.response != SupplierResponse.REJECT
+    differs = bool(decision.line_responses) and decision.response != SupplierResponse.REJECT
     return response_label(decision.response) + (" with changes" if differs else "")
 
 

@@ -19,7 +19,8 @@ OWN_NUMBER, PROMISED_DATE = "supplierOrderNumber", "promisedDate"
 class DecisionInput:
     """A response as a person entered it.
 
-    ``infos`` are names and values; either may be empty. ``lines`` are those that differ from the order.
+    ``infos`` are names and values; either may be empty. ``line_responses`` are for lines that differ from
+    the order.
     """
 
     response: str
@@ -27,7 +28,7 @@ class DecisionInput:
     device_tag_name: str = DEFAULT_TAG[0]
     device_tag_value: str = DEFAULT_TAG[1]
     infos: tuple[tuple[str, str], ...] = ()
-    lines: tuple[LineResponse, ...] = ()
+    line_responses: tuple[LineResponse, ...] = ()
 
 
 def remark_error(text: str, noun: str = "remark") -> str:
@@ -65,7 +66,9 @@ def req_confirm(order: PurchaseOrder, data: DecisionInput) -> bytes:
                 "newStatus": str(status_after(data.response)),
             },
         },
-        "additionalInfos": [_info(name, value) for name, value in (*data.infos, *encode(data.lines))],
+        "additionalInfos": [
+            _info(name, value) for name, value in (*data.infos, *encode(data.line_responses))
+        ],
     }
     parse(Kind.REQ_CONFIRM, body)
     return dumps(body)

@@ -121,7 +121,7 @@ def _refused_field(message: Message, decision: Decision) -> str:
     if index < len(decision.infos):
         name = decision.infos[index][0]
         return {OWN_NUMBER: "supplier_order_number", PROMISED_DATE: "promised_date"}.get(name, field)
-    return "lines" if decision.lines else field
+    return "lines" if decision.line_responses else field
 
 
 def info_rows(form: Any) -> Any:

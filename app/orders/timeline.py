@@ -56,7 +56,7 @@ class TimelineEvent:
 
     ``actor`` is a person or the buyer; empty for automatic events. ``remarks`` is the actor's own text.
     ``message_id`` and ``inbound_id`` link to the logs where not empty. ``count`` is the number of attempts
-    that ``attempt`` is the last of. ``lines`` are the line responses as a decision stores them.
+    that ``attempt`` is the last of. ``line_responses`` are as a decision stores them.
     """
 
     at: datetime
@@ -68,7 +68,7 @@ class TimelineEvent:
     inbound_id: str = ""
     count: int = 1
     response: str = ""
-    lines: Sequence[dict[str, Any]] = ()
+    line_responses: Sequence[dict[str, Any]] = ()
     changes: Differences | None = None
     message: Message | None = None
     attempt: Attempt | None = None
@@ -151,7 +151,7 @@ def _decision(decision: Decision) -> TimelineEvent:
         version=decision.version,
         message_id=decision.message_id,
         response=decision.response,
-        lines=decision.lines,
+        line_responses=decision.line_responses,
     )
 
 

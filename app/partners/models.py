@@ -41,7 +41,7 @@ class Partner(Base):
     rate_per_minute: Mapped[int | None]
     accepts_return: Mapped[bool] = mapped_column(default=False)
     # Whether responses may change or reject single lines.
-    line_responses: Mapped[bool] = mapped_column(default=True)
+    accepts_line_responses: Mapped[bool] = mapped_column("line_responses", default=True)
     # A request with only an inbound key is then rejected.
     signature_required: Mapped[bool] = mapped_column(default=False)
     contact: Mapped[str] = mapped_column(String(500), default="")

@@ -270,7 +270,7 @@ def connection_settings(partner: Partner, default_schedule: Sequence[float]) -> 
     """The settings for sending webhooks."""
     rate = f", {number(partner.rate_per_minute)} per minute" if partner.rate_per_minute else ""
     responses = "Confirm, reject, return for changes" if partner.accepts_return else "Confirm, reject"
-    if partner.line_responses:
+    if partner.accepts_line_responses:
         responses += "; single lines"
     return [
         Setting("Base URL", partner.base_url),

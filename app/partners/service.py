@@ -71,7 +71,7 @@ class Details:
     retry_schedule: Sequence[float] = ()
     success_codes: Sequence[int] = (0,)
     accepts_return: bool = False
-    line_responses: bool = True
+    accepts_line_responses: bool = True
     signature_required: bool = False
     contact: str = ""
     # Confirms that secrets may be sent unencrypted; not stored.
@@ -221,7 +221,7 @@ def audit_fields(partner: Partner) -> dict[str, Any]:
         "retry schedule": partner.retry_schedule,
         "success codes": partner.success_codes,
         "accepts return": partner.accepts_return,
-        "line responses": partner.line_responses,
+        "line responses": partner.accepts_line_responses,
         "signature required": partner.signature_required,
         "contact": partner.contact,
         "headers": [name for name, _ in partner.headers],

@@ -47,7 +47,7 @@ def respond(browser: Browser, order_id: int, **fields: Any) -> Any:
 def test_changed_lines_are_recorded_and_sent(asha: Browser, order_id: int, session: Session) -> None:
     assert respond(asha, order_id, **CHANGES).status_code == 303
     decision = session.scalars(select(Decision)).one()
-    assert [line["response"] for line in decision.lines] == ["CHANGED", "CHANGED", "REJECTED"]
+    assert [line["response"] for line in decision.line_responses] == ["CHANGED", "CHANGED", "REJECTED"]
     sent = json.loads(session.scalars(select(Message.body)).one())
     assert [tuple(info.values()) for info in sent["additionalInfos"]] == [
         ("line/00010/response", "CHANGED"),
@@ -107,13 +107,13 @@ def test_rejecting_every_line_is_a_rejection(asha: Browser, order_id: int, sessi
     }
     assert respond(asha, order_id, **lines).status_code == 422
     assert respond(asha, order_id, response="REJECT", **lines).status_code == 303
-    assert len(session.scalars(select(Decision)).one().lines) == 3
+    assert len(session.scalars(select(Decision)).one().line_responses) == 3
 
 
 def test_partner_without_line_responses_refuses_lines(
     asha: Browser, order_id: int, change_partner: Any
 ) -> None:
-    change_partner(line_responses=False)
+    change_partner(accepts_line_responses=False)
     page = asha.get(f"/orders/{order_id}/answer")
     assert "does not accept responses to single lines" in page.visible_text
     assert "lines-0-response" not in page.text

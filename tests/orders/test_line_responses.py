@@ -11,17 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.network.messages import Invalid, ItemLine
-from app.orders import lines as rules
+from app.orders.line_entry import LINES_MAX, EnteredLine, EnteredSplit, read_lines, response_mismatch
 from app.orders.line_responses import LineAction, LineResponse, Split, decode, encode, from_json, to_json
-from app.orders.lines import (
-    EnteredLine,
-    EnteredSplit,
-    line_amounts,
-    ordered_lines,
-    read_lines,
-    response_mismatch,
-    summarize,
-)
+from app.orders.lines import line_amounts, ordered_lines, summarize
 from app.orders.req_confirm import DecisionInput, req_confirm
 from tests.orders.bodies import ORDER, body
 
@@ -268,5 +260,5 @@ def test_limit_of_lines_keeps_the_message_below_a_megabyte() -> None:
     longest = LineResponse(
         "x" * 20, LineAction.CHANGED, Decimal("99999.999"), date(2026, 12, 4), Decimal("99999.999"), "r" * 100
     )
-    message = encode([longest] * rules.LINES_MAX)
+    message = encode([longest] * LINES_MAX)
     assert sum(len(name) + len(value) + 26 for name, value in message) < 1024 * 1024

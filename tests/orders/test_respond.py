@@ -182,11 +182,11 @@ def test_decision_is_in_effect_until_its_webhook_has_failed(
 
 @pytest.mark.sqlite
 def test_lines_need_a_partner_that_accepts_them(order: PurchaseOrder, respond: Respond) -> None:
-    session_of(order).get_one(Partner, order.partner_id).line_responses = False
+    session_of(order).get_one(Partner, order.partner_id).accepts_line_responses = False
     with pytest.raises(CannotRespond) as refused:
         respond(FULL)
     assert refused.value.blocker is ResponseBlocker.LINES_NOT_SUPPORTED
-    assert respond(CONFIRM).lines == []
+    assert respond(CONFIRM).line_responses == []
 
 
 @pytest.mark.sqlite
@@ -280,7 +280,7 @@ def test_response_can_be_undone_until_its_webhook_is_due(monkeypatch: pytest.Mon
         ({"delivery": Delivery.SENDING, "response": ResponseState.ACCEPT}, None, None),
     ],
 )
-def test_blocker_says_why_an_order_accepts_no_response(
+def test_blocker_says_why_an_order_takes_no_response(
     values: dict[str, Any], response: str | None, blocker: ResponseBlocker | None
 ) -> None:
     defaults = {"status": "CREATED", "response": ResponseState.CHANGED, "delivery": Delivery.FAILED}
@@ -295,7 +295,7 @@ def test_blocker_says_why_an_order_accepts_no_response(
 @pytest.mark.sqlite
 def test_line_numbers_are_kept_exactly(order: PurchaseOrder, respond: Respond) -> None:
     changed = LineResponse("00010", LineAction.CHANGED, quantity=Decimal("40.50"))
-    data = DecisionInput("ACCEPT", "Confirmed", "IP", "::1", lines=(changed,))
+    data = DecisionInput("ACCEPT", "Confirmed", "IP", "::1", line_responses=(changed,))
     decision = respond(data)
     session_of(order).expire(decision)
-    assert str(decisions.input_of(decision).lines[0].quantity) == "40.50"
+    assert str(decisions.input_of(decision).line_responses[0].quantity) == "40.50"

@@ -96,5 +96,5 @@ def test_integration_guide_names_line_responses_as_they_are_sent(
     names = [name for name, _ in encode([line])]
     url = f"/partners/{partner.id}/sheet"
     assert [dt.get_text() for dt in ravi.get(url).page.select("#lines ~ dl dt")] == names
-    change_partner(line_responses=False)
+    change_partner(accepts_line_responses=False)
     assert not ravi.get(url).page.select("#lines")
