@@ -121,12 +121,18 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> Surroundings:
     def send(_sender: Any, _target: Target, body: bytes, *_: Any) -> CallResult:
         return response(*surroundings.respond(body.decode()))
 
+    def record_results(session: Session, results: Sequence[AttemptResult], now: datetime) -> None:
+        assert now == NOW
+        surroundings.record(session, results)
+
+    def reclaim_expired(_session: Session, now: datetime) -> int:
+        assert now == NOW
+        return surroundings.reclaim()
+
     monkeypatch.setattr(module, "claim", claim)
     monkeypatch.setattr(module, "send", send)
-    monkeypatch.setattr(
-        module, "record_results", lambda session, results, _: surroundings.record(session, results)
-    )
-    monkeypatch.setattr(module, "reclaim_expired", lambda *_: surroundings.reclaim())
+    monkeypatch.setattr(module, "record_results", record_results)
+    monkeypatch.setattr(module, "reclaim_expired", reclaim_expired)
     monkeypatch.setattr(module, "clock", SimpleNamespace(now=lambda: NOW))
     return surroundings
 
@@ -469,6 +475,7 @@ def test_unstorable_results_are_recorded_once_without_their_text(
     surroundings.queue([message("a"), message("b"), message("c")])
     monkeypatch.setattr(module, "GATHER_SECONDS", 60.0)
     assert DeliveryWorker(database, senders=3).drain() == {"delivered": 3}
+    assert len(surroundings.claims) == 2
     with database.reading() as session:
         rows = session.execute(text("SELECT id, body FROM recorded ORDER BY id")).all()
     body = DELIVERED[1].decode()

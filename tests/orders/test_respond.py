@@ -280,7 +280,7 @@ def test_response_can_be_undone_until_its_webhook_is_due(monkeypatch: pytest.Mon
         ({"delivery": Delivery.SENDING, "response": ResponseState.ACCEPT}, None, None),
     ],
 )
-def test_blocker_says_why_an_order_takes_no_response(
+def test_blocker_says_why_an_order_accepts_no_response(
     values: dict[str, Any], response: str | None, blocker: ResponseBlocker | None
 ) -> None:
     defaults = {"status": "CREATED", "response": ResponseState.CHANGED, "delivery": Delivery.FAILED}
