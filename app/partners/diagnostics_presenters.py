@@ -150,10 +150,8 @@ def _judgment_text(judgment: Judgment) -> str:
     status = judgment.status
     if judgment.result is SampleResult.KEY_REJECTED:
         return f"It returned {status}. The URL appears to be right."
-    if judgment.result is SampleResult.BUSY:
+    if judgment.result in (SampleResult.ACCEPTED, SampleResult.BUSY):
         return f"It returned {status} in the network's format."
-    if judgment.result is SampleResult.ACCEPTED:
-        return f"It returned {status} in the network's format and accepted the test."
     if judgment.result is SampleResult.UNDERSTOOD:
         quote = f": “{judgment.reply_text}”" if judgment.reply_text else ""
         return (
