@@ -17,6 +17,11 @@ from tests.people import Browser
 
 SET_TEXT = "(elements, text) => elements.forEach((element) => (element.lastChild.textContent = text))"
 LINES = "(elements) => Math.max(...elements.map((element) => element.getClientRects().length))"
+ENDS = """(cells) => cells.filter((cell) => cell.querySelector("ins")).map((cell) => {
+    const added = cell.querySelector("ins");
+    const end = added.getBoundingClientRect().right - parseFloat(getComputedStyle(added).paddingRight);
+    return Math.round(end - cell.querySelector("del").getBoundingClientRect().right);
+})"""
 CUT = """(elements) => elements.filter((element) => element.scrollWidth > element.clientWidth)
     .map((element) => element.textContent)"""
 
@@ -166,6 +171,17 @@ def test_open_tab_and_count_of_the_bell_stay_in_view_on_a_phone(
     page.locator(".bell .count").evaluate("(count) => (count.textContent = '99+')")
     count, search = (page.locator(name).bounding_box() for name in (".bell .count", ".sidebar-search"))
     assert count and search and count["x"] + count["width"] <= search["x"]
+
+
+def test_changed_values_align_with_the_old_ones(
+    page: Page, site: str, sign_in: Callable[[str], None], answered: list[int], buyer: Buyer
+) -> None:
+    items = [{**buyer.bodies[0]["purchaseOrder"]["itemLists"][0], "quantity": 7, "grandTotal": "1234.50"}]
+    assert buyer.edit(0, itemLists=items).status_code == 200
+    sign_in("asha")
+    page.goto(f"{site}/orders/{answered[0]}")
+    ends = page.locator(".line-items tbody td.num").evaluate_all(ENDS)
+    assert ends and set(ends) == {0}
 
 
 def test_times_are_not_broken_across_lines(
