@@ -367,7 +367,7 @@ def show_kept_form(token: str) -> Any:
     """Show a form again that was sent after its session ended."""
     kept_form = form_storage.find(web.db(), token)
     if kept_form is None:
-        return web.error_page(404, "Form expired", "A form is kept for one hour. Please fill it in again.")
+        return web.error_page(404, "Form expired", "Forms are kept for one hour. Fill it in again.")
     return access.show_again(kept_form)
 
 

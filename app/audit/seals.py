@@ -237,7 +237,7 @@ def _pruned_up_to(session: Session) -> tuple[int, str | None]:
         and entry.new_values.get("audit_up_to") == newest.up_to
     )
     if not is_recorded:
-        return 0, f"A pruning up to entry {newest.up_to} is claimed, but the trail has no entry about it."
+        return 0, f"Entries up to {newest.up_to} are marked as pruned, but the trail has no entry about this."
     return newest.up_to, None
 
 
@@ -249,7 +249,7 @@ def _fault_of_seal(row: AuditSeal, number: int, previous: str, last_id: int) -> 
     if row.sha256 != seal_digest(row):
         return f"Seal {number} was changed."
     if len(row.leaves) % _LEAF.size or row.first_id <= last_id:
-        return f"Seal {number} does not cover what follows seal {number - 1}."
+        return f"Seal {number} does not cover the entries after seal {number - 1}."
     return None
 
 
@@ -260,7 +260,7 @@ def _fault_of_entries(
     when = f"It was sealed at {_moment(row.sealed_at)} by seal {row.number}."
     for entry_id in sorted({*covered, *stored}):
         if entry_id not in covered:
-            return f"Entry {entry_id} was added after its place in the trail was sealed by seal {row.number}."
+            return f"Entry {entry_id} was added to a range that seal {row.number} had already sealed."
         if entry_id not in stored:
             if entry_id > pruned_up_to:
                 return f"Entry {entry_id} is missing. {when}"

@@ -124,7 +124,7 @@ class Sender:
             reply = self._adapter.send(request, stream=True, timeout=target.deadline + 1)
             response = call.response
             if response is None:
-                raise RuntimeError("a response came from nowhere")
+                raise RuntimeError("no connection recorded this response")
             call.phase = Phase.BODY
             body = response.read_body(BODY_CAP + 1)
             watchdog.stop(call)

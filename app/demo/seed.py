@@ -90,7 +90,7 @@ def _check_is_demo(session: Session) -> None:
     known = {partner.name for partner in partner_queries.all_partners(session)}
     others = known - {PARTNER, *PARTNERS}
     if others:
-        raise NotADemo(f"this database has the partner {min(others)}: example data does not belong in it")
+        raise NotADemo(f"This database is not for example data: it has the partner {min(others)}.")
 
 
 def _example_data(session: Session, now: datetime) -> ExampleData:

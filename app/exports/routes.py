@@ -176,7 +176,7 @@ def _missing_file(machine: str | None) -> Response:
         return web.error_page(404, "File not found", text)
     text = (
         f"It is on {machine}, but your request reached another machine. Reload this page to try again. "
-        f"An administrator can share the folder “{files.FOLDER}” of the instance between machines."
+        f"An administrator can share the instance folder “{files.FOLDER}” between machines."
     )
     return web.error_page(503, "File is on another machine", text)
 

@@ -87,7 +87,7 @@ def response_mismatch(kind: str, responses: Sequence[LineResponse], line_count: 
     if kind == SupplierResponse.REJECT and responses and rejected < line_count:
         return "Reject applies to the whole order. Choose Confirm to reject only some of its lines."
     if kind != SupplierResponse.REJECT and rejected and rejected == line_count:
-        return "Every line is rejected. Choose Reject."
+        return "Every line is rejected. Choose Reject instead."
     return ""
 
 

@@ -169,7 +169,7 @@ def _sentence(summary: ResponseSummary, kind: str, who: str) -> str:
     confirmed_lines = summary.lines - summary.rejected
     if not confirmed_lines:
         if kind != SupplierResponse.REJECT:
-            return "Every line is rejected. Choose Reject."
+            return "Every line is rejected. Choose Reject instead."
         return f"{who} {verb} {_all_lines(summary.lines)}."
     lines = (
         pluralize(summary.lines, "line")

@@ -55,7 +55,7 @@ def _gauges(queues: Sequence[Queue]) -> Iterator[Metric]:
     )
     oldest = GaugeMetricFamily(
         "po_confirm_oldest_due_seconds",
-        "Seconds that the oldest due webhook has been due.",
+        "Seconds since the oldest due webhook became due.",
         labels=["partner"],
     )
     breaker = GaugeMetricFamily(
@@ -78,7 +78,7 @@ def _throttling(
 ) -> Iterator[Metric]:
     failures = GaugeMetricFamily(
         "po_confirm_failed_attempts",
-        "Failed sign-ins and wrong partner keys of the last hour, by kind.",
+        "Failed sign-ins and wrong partner keys in the last hour, by kind.",
         labels=["kind"],
     )
     waiting = GaugeMetricFamily(
@@ -100,7 +100,7 @@ def _counters(outcomes: Sequence[OutcomeCount]) -> Iterator[Metric]:
     for row in outcomes:
         attempts.add_metric([row.partner, row.outcome], row.count)
     losses = CounterMetricFamily(
-        "po_confirm_lease_losses", "Attempts whose worker was lost before it recorded the end."
+        "po_confirm_lease_losses", "Attempts whose worker died before it recorded the result."
     )
     losses.add_metric([], sum(row.count for row in outcomes if row.outcome == Reason.INTERRUPTED))
     yield from (attempts, losses)

@@ -70,7 +70,7 @@ def create() -> AnyResponse:
         )
     except resend_job.NothingToResend:
         web.db().rollback()
-        form.form_errors.append("None of these webhooks can be resent any more.")
+        form.form_errors.append("None of these webhooks can be resent anymore.")
         return _preview_page(form, 409)
     web.db().commit()
     return web.redirect_after_post(url_for(".report", job_id=job.id))

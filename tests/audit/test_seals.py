@@ -121,7 +121,7 @@ def test_digests_match_the_documentation(database: Database, session: Session) -
         ("UPDATE audit_seal SET previous = sha256 WHERE number = 2", "Seal 2 does not follow"),
         (
             "INSERT INTO audit_pruning (up_to, entry_id, at) VALUES (5, 6, '2026-11-23 10:00:00')",
-            "the trail has no entry about it",
+            "the trail has no entry about this",
         ),
     ],
 )

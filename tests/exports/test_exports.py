@@ -366,7 +366,8 @@ def test_download_on_another_machine_names_the_one_with_the_file(
     response = meera.get(f"/exports/files/{job_id}")
     assert response.status_code == 503
     assert (
-        "It is on worker-7" in response.visible_text and "share the folder “exports”" in response.visible_text
+        "It is on worker-7" in response.visible_text
+        and "share the instance folder “exports”" in response.visible_text
     )
     for page in ("/exports", f"/jobs/{job_id}"):
         assert "The file is on worker-7." in meera.get(page).visible_text

@@ -177,7 +177,7 @@ def test_error_names_row_and_column(
         ({"PROMISED_DATE": "2026-02-30"}, "Row 2, Promised date: Enter a date such as"),
         ({"VERSION": "first"}, "Row 2, Version: Enter the version"),
         ({"VERSION": "7"}, "Row 2, Version: Enter the version"),
-        ({"PO_NUMBER": "PO-OTHER"}, "Row 2, PO number: Order"),
+        ({"PO_NUMBER": "PO-OTHER"}, "Row 2, PO number: The PO number"),
         ({"ORDER": "0"}, "Row 2, Order ID: This order does not exist or belongs to another supplier."),
         ({"ORDER": "9" * 30}, "Row 2, Order ID: This order does not exist"),
         ({"ORDER": "²"}, "Row 2, Order ID: This order does not exist"),
