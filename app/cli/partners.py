@@ -42,6 +42,7 @@ partners = AppGroup("partners", help="Manage partners: the systems that send ord
 )
 @click.option(
     "--line-responses/--no-line-responses",
+    "accepts_line_responses",
     default=True,
     show_default=True,
     help="Suppliers may respond to single lines.",
