@@ -14,15 +14,15 @@ import random
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import ColumnElement, Table, bindparam, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, literal_column, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.db import SessionSettings
 from app.delivery import notifications
-from app.delivery.models import CircuitBreaker, Message, Trigger
+from app.delivery.models import CircuitBreaker, Trigger, breakers, messages
 from app.delivery.retry_policy import NO_RESPONSE_REASONS
 
 FAILURES_MAX = 5
@@ -34,8 +34,6 @@ PROBE_JITTER = 0.2
 BURST_SECONDS = 0.1
 """How far ahead of its rate a partner may be sent to, so that one claim can take several messages."""
 
-breakers = cast(Table, CircuitBreaker.__table__)
-messages = cast(Table, Message.__table__)
 # Literals instead of parameters: a planner uses a partial index only if it sees the value.
 IS_PENDING = messages.c.state == literal_column("'pending'")
 IS_SENDING = messages.c.state == literal_column("'sending'")

@@ -6,9 +6,9 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Table, bindparam, exists, func, insert, select, update
+from sqlalchemy import bindparam, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.delivery.circuit_breaker import COLUMNS as BREAKER_COLUMNS
@@ -19,7 +19,6 @@ from app.delivery.circuit_breaker import (
     BreakerState,
     Limits,
     after_claim,
-    breakers,
     capacity,
     create_missing,
     lock_states,
@@ -29,10 +28,10 @@ from app.delivery.circuit_breaker import (
 from app.delivery.credentials import Credentials, credentials_of
 from app.delivery.events import MessageChange, message_events
 from app.delivery.http_client import Target
-from app.delivery.models import Attempt, Message, MessageState, Trigger
+from app.delivery.models import MessageState, Trigger, attempts, breakers, messages
 from app.delivery.retry_policy import DEFAULT_SCHEDULE
 from app.network.paths import API_PATH
-from app.partners.models import Partner
+from app.partners.models import partners
 
 LEASE_MARGIN_SECONDS = 10.0
 """A lease outlives the deadline of the HTTP call by this much: time to record the result."""
@@ -40,10 +39,6 @@ LOCKED_RETRY = timedelta(milliseconds=10)
 """When to check a partner again whose row another worker has locked."""
 FULL_RETRY = timedelta(milliseconds=250)
 """When to check a partner again that has no capacity: other workers do not tell when theirs becomes free."""
-
-messages = cast(Table, Message.__table__)
-attempts = cast(Table, Attempt.__table__)
-partners = cast(Table, Partner.__table__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     String,
+    Table,
     Text,
     UniqueConstraint,
     and_,
@@ -459,3 +460,9 @@ class AttemptStatistics(Base):
     le_1d: Mapped[Counter]
     le_3d: Mapped[Counter]
     le_inf: Mapped[Counter]
+
+
+# For Core statements, which cost less than the ORM's.
+attempts = cast(Table, Attempt.__table__)
+breakers = cast(Table, CircuitBreaker.__table__)
+messages = cast(Table, Message.__table__)

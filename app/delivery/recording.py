@@ -17,13 +17,13 @@ from app.audit import trail
 from app.audit.models import AuditAction, AuditObject
 from app.delivery import circuit_breaker, notifications, statistics
 from app.delivery.call_result import CallResult, Detail
-from app.delivery.claiming import LEASE_MARGIN_SECONDS, ClaimedMessage, attempts, messages, partners
+from app.delivery.claiming import LEASE_MARGIN_SECONDS, ClaimedMessage
 from app.delivery.events import MessageChange, message_events
-from app.delivery.models import MessageNote, MessageState, ResultFrom, Trigger
+from app.delivery.models import MessageNote, MessageState, ResultFrom, Trigger, attempts, messages
 from app.delivery.retry_policy import PartnerReplyDetails, Reason, Step, Verdict
 from app.delivery.service import NO_MANUAL_REQUEST
 from app.delivery.statistics import CountedAttempt
-from app.partners.models import PauseCode
+from app.partners.models import PauseCode, partners
 
 INTEGER_MAX = 2**31 - 1
 """The largest number that PostgreSQL stores in an INTEGER. Partners may send larger ones."""

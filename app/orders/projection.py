@@ -9,12 +9,11 @@ from sqlalchemy import Table, bindparam, case, exists, select, update
 from sqlalchemy.orm import Session
 
 from app.delivery.events import MessageChange
-from app.delivery.models import Message, MessageState
+from app.delivery.models import MessageState, messages
 from app.orders.models import Decision, Delivery, PurchaseOrder
 
 orders = cast(Table, PurchaseOrder.__table__)
 decisions = cast(Table, Decision.__table__)
-messages = cast(Table, Message.__table__)
 
 
 _DECISION = decisions.c.message_id == bindparam("of_message")
