@@ -82,8 +82,8 @@ class ClaimResult:
 
 
 @dataclass(slots=True)
-class _Request:
-    """What one partner may be sent now, or when to check again."""
+class _Candidate:
+    """A partner with pending messages: what it may be sent now, or when to check it again."""
 
     partner: Any
     state: BreakerState
@@ -128,19 +128,19 @@ def claim(
     """
     in_flight = in_flight or {}
     terms = _Claim(now, secrets.token_hex(8), lease_margin)
-    requests = [request for row in _partners_with_pending(session) if (request := _request(row, now))]
-    check_again = [request.check_again_at for request in requests if request.check_again_at]
-    ready = [request for request in requests if not request.check_again_at]
+    candidates = [candidate for row in _partners_with_pending(session) if (candidate := _candidate(row, now))]
+    check_again = [candidate.check_again_at for candidate in candidates if candidate.check_again_at]
+    ready = [candidate for candidate in candidates if not candidate.check_again_at]
     claimed: list[ClaimedMessage] = []
     if ready:
         share = _share(limit + sum(in_flight.values()), ready[0].partner.partner_count)
         ready, locked_count = _lock(session, ready)
         check_again += [now + LOCKED_RETRY] * locked_count
         # The partner with the fewest messages in flight comes first, so that no backlog starves others.
-        for request in sorted(ready, key=lambda item: (item.sending, item.partner.id)):
-            most = min(limit - len(claimed), share - in_flight.get(request.partner.id, 0))
-            claimed += _claim_for(session, request, terms, most)
-            check_again += [request.check_again_at] if request.check_again_at else []
+        for candidate in sorted(ready, key=lambda item: (item.sending, item.partner.id)):
+            most = min(limit - len(claimed), share - in_flight.get(candidate.partner.id, 0))
+            claimed += _claim_for(session, candidate, terms, most)
+            check_again += [candidate.check_again_at] if candidate.check_again_at else []
     if claimed:
         session.connection().execute(_INSERT_ATTEMPTS, [_attempt_row(message, now) for message in claimed])
         message_events.publish(
@@ -265,35 +265,35 @@ def _partners_with_pending(session: Session) -> Sequence[Any]:
     return session.execute(_PARTNERS_WITH_PENDING).all()
 
 
-def _request(row: Any, now: datetime) -> _Request | None:
+def _candidate(row: Any, now: datetime) -> _Candidate | None:
     """What the row's partner may be sent; None if nothing until a person resumes it."""
     state, requested_at = state_of(row), row.first_requested
     is_paused, is_open = row.paused_at is not None, state.opened_at is not None
     if (is_paused or is_open) and requested_at is not None and requested_at <= now:
-        return _Request(row, state, row.sending, requested_only=True)
+        return _Candidate(row, state, row.sending, requested_only=True)
     if is_paused:
-        return _Request(row, state, row.sending, check_again_at=requested_at) if requested_at else None
+        return _Candidate(row, state, row.sending, check_again_at=requested_at) if requested_at else None
     due_at = max(row.first_due, state.probe_at) if is_open and state.probe_at else row.first_due
     if is_open and requested_at is not None:
         due_at = min(due_at, requested_at)
-    return _Request(row, state, row.sending, check_again_at=due_at if due_at > now else None)
+    return _Candidate(row, state, row.sending, check_again_at=due_at if due_at > now else None)
 
 
-def _lock(session: Session, requests: list[_Request]) -> tuple[list[_Request], int]:
-    """The requests whose breaker row was free and is now locked, and the number of the others.
+def _lock(session: Session, candidates: list[_Candidate]) -> tuple[list[_Candidate], int]:
+    """The candidates whose breaker row was free and is now locked, and the number of the others.
 
     SQLite has one writer, so all are free there. On PostgreSQL the count of messages in flight is reliable
     only after this lock.
     """
     if session.get_bind().dialect.name != "postgresql":
-        return requests, 0
-    states = lock_states(session, [request.partner.id for request in requests], skip_locked=True)
-    free = [request for request in requests if request.partner.id in states]
+        return candidates, 0
+    states = lock_states(session, [candidate.partner.id for candidate in candidates], skip_locked=True)
+    free = [candidate for candidate in candidates if candidate.partner.id in states]
     sending: dict[int, int] = dict(session.connection().execute(_SENDING_BY_PARTNER).all())
-    for request in free:
-        request.state = states[request.partner.id]
-        request.sending = sending.get(request.partner.id, 0)
-    return free, len(requests) - len(free)
+    for candidate in free:
+        candidate.state = states[candidate.partner.id]
+        candidate.sending = sending.get(candidate.partner.id, 0)
+    return free, len(candidates) - len(free)
 
 
 def _share(senders: int, partner_count: int) -> int:
@@ -301,38 +301,38 @@ def _share(senders: int, partner_count: int) -> int:
     return senders if partner_count == 1 else max(senders - max(senders // 4, 1), 1)
 
 
-def _claim_for(session: Session, request: _Request, terms: _Claim, most: int) -> list[ClaimedMessage]:
-    """Claim up to ``most`` messages of one partner. Sets ``request.check_again_at``."""
-    now, partner, sending = terms.now, request.partner, request.sending
-    permitted = capacity(request.effective_state(request.state), request.limits, sending, now)
+def _claim_for(session: Session, candidate: _Candidate, terms: _Claim, most: int) -> list[ClaimedMessage]:
+    """Claim up to ``most`` messages of one partner. Sets ``candidate.check_again_at``."""
+    now, partner, sending = terms.now, candidate.partner, candidate.sending
+    permitted = capacity(candidate.effective_state(candidate.state), candidate.limits, sending, now)
     most = min(permitted.count, most)
     if most <= 0:
-        request.check_again_at = permitted.check_again_at or now + FULL_RETRY
+        candidate.check_again_at = permitted.check_again_at or now + FULL_RETRY
         return []
     until = now + timedelta(seconds=partner.deadline_seconds + terms.lease_margin)
     rows = (
         session.connection()
         .execute(
-            _LEASE_REQUESTED if request.requested_only else _LEASE,
+            _LEASE_REQUESTED if candidate.requested_only else _LEASE,
             {"of_partner": partner.id, "due_by": now, "most": most, "token": terms.token, "until": until},
         )
         .all()
     )
-    request.is_probe = permitted.is_probe and not request.requested_only
-    probe_until = until if request.is_probe and rows else None
-    state = after_claim(request.state, request.limits, len(rows), now, probe_until=probe_until)
-    if state != request.state:
+    candidate.is_probe = permitted.is_probe and not candidate.requested_only
+    probe_until = until if candidate.is_probe and rows else None
+    state = after_claim(candidate.state, candidate.limits, len(rows), now, probe_until=probe_until)
+    if state != candidate.state:
         save_states(session, {partner.id: state})
-    remaining = capacity(request.effective_state(state), request.limits, sending + len(rows), now)
-    request.check_again_at = remaining.check_again_at or now + FULL_RETRY
+    remaining = capacity(candidate.effective_state(state), candidate.limits, sending + len(rows), now)
+    candidate.check_again_at = remaining.check_again_at or now + FULL_RETRY
     # RETURNING has no defined order.
     rows = sorted(rows, key=lambda row: (row.next_at, row.id))
     by_kind = {kind: credentials_of(partner, API_PATH + kind, now) for kind in {row.kind for row in rows}}
-    return [_claimed(row, request, by_kind[row.kind], terms) for row in rows]
+    return [_claimed(row, candidate, by_kind[row.kind], terms) for row in rows]
 
 
-def _claimed(row: Any, request: _Request, credentials: Credentials, terms: _Claim) -> ClaimedMessage:
-    partner = request.partner
+def _claimed(row: Any, candidate: _Candidate, credentials: Credentials, terms: _Claim) -> ClaimedMessage:
+    partner = candidate.partner
     # Signed for each attempt: an idle sender sends it at once.
     headers = credentials.message_headers(row.id, row.body, terms.now)
     return ClaimedMessage(
@@ -353,9 +353,9 @@ def _claimed(row: Any, request: _Request, credentials: Credentials, terms: _Clai
         headers=headers,
         schedule=tuple(partner.retry_schedule) or DEFAULT_SCHEDULE,
         success_codes=tuple(partner.success_codes),
-        limits=request.limits,
-        is_probe=request.is_probe,
-        is_suspect=request.state.is_suspect,
+        limits=candidate.limits,
+        is_probe=candidate.is_probe,
+        is_suspect=candidate.state.is_suspect,
         had_credential_failures=partner.credential_failures > 0,
     )
 

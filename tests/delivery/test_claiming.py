@@ -19,7 +19,7 @@ from app.delivery.claiming import (
     LEASE_MARGIN_SECONDS,
     LOCKED_RETRY,
     ClaimResult,
-    _request,
+    _candidate,
     _share,
     claim,
 )
@@ -389,7 +389,7 @@ def pending(**values: Any) -> Any:
     ],
 )
 def test_request_is_due_or_has_a_time_to_check_again(row: Any, expected: Any) -> None:
-    request = _request(row, NOON)
+    request = _candidate(row, NOON)
     assert (request and (request.requested_only, request.check_again_at)) == expected
     if request:
         assert (request.partner, request.sending, request.is_probe) == (row, 2, False)
