@@ -329,7 +329,8 @@ def without_response(result: AttemptResult) -> AttemptResult:
 def _pause_if_rejecting(session: Session, result: AttemptResult, now: datetime) -> None:
     """Pause a partner whose responses reject the key or the address instead of the order."""
     if result.verdict.gone:
-        _pause_gone(session, result.claimed, now)
+        params = {"url": result.claimed.target.url[:400]}
+        _pause(session, result.claimed.partner_id, PauseCode.GONE, params, now)
     elif result.verdict.credentials:
         _count_credential_failure(session, result, now)
     elif result.claimed.had_credential_failures and result.call_result.status is not None:
@@ -340,36 +341,30 @@ def _pause_if_rejecting(session: Session, result: AttemptResult, now: datetime) 
         )
 
 
-def _pause_gone(session: Session, claimed: ClaimedMessage, now: datetime) -> None:
-    params = {"url": claimed.target.url[:400]}
-    paused = session.execute(
-        update(partners)
-        .where(partners.c.id == claimed.partner_id, partners.c.paused_at.is_(None))
-        .values(paused_at=now, pause_code=PauseCode.GONE, pause_params=params)
-        .returning(partners.c.id)
-    ).first()
-    if paused:
-        notifications.notify_paused(session, claimed.partner_id, PauseCode.GONE, params)
-
-
 def _count_credential_failure(session: Session, result: AttemptResult, now: datetime) -> None:
     """Pause the partner at the last of ``CREDENTIAL_FAILURES_MAX`` consecutive failures."""
     partner_id = result.claimed.partner_id
-    row = session.execute(
+    failures = session.execute(
         update(partners)
         .where(partners.c.id == partner_id)
         .values(credential_failures=partners.c.credential_failures + 1)
-        .returning(partners.c.paused_at, partners.c.credential_failures)
-    ).first()
-    if row is None or row.paused_at or row.credential_failures < CREDENTIAL_FAILURES_MAX:
-        return
-    params = {"count": CREDENTIAL_FAILURES_MAX, "status": result.call_result.status}
-    session.execute(
+        .returning(partners.c.credential_failures)
+    ).scalar()
+    if failures is not None and failures >= CREDENTIAL_FAILURES_MAX:
+        params = {"count": CREDENTIAL_FAILURES_MAX, "status": result.call_result.status}
+        _pause(session, partner_id, PauseCode.CREDENTIALS, params, now)
+
+
+def _pause(session: Session, partner_id: int, code: PauseCode, params: dict[str, Any], now: datetime) -> None:
+    """Pause the partner and notify people, unless it is paused already."""
+    paused = session.execute(
         update(partners)
-        .where(partners.c.id == partner_id)
-        .values(paused_at=now, pause_code=PauseCode.CREDENTIALS, pause_params=params)
-    )
-    notifications.notify_paused(session, partner_id, PauseCode.CREDENTIALS, params)
+        .where(partners.c.id == partner_id, partners.c.paused_at.is_(None))
+        .values(paused_at=now, pause_code=code, pause_params=params)
+        .returning(partners.c.id)
+    ).first()
+    if paused:
+        notifications.notify_paused(session, partner_id, code, params)
 
 
 def reclaim_expired(session: Session, now: datetime) -> int:
