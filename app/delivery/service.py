@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -93,7 +93,7 @@ def enqueue(
     It waits longer while an earlier message of its order is in flight, ended by a late result.
     """
     now = clock.now()
-    send_at = datetime.fromtimestamp(now.timestamp() + wait_seconds, now.tzinfo)
+    send_at = now + timedelta(seconds=wait_seconds)
     earlier_until = _in_flight_until(session, about.order_id, now) if about.decision_number > 1 else None
     message = Message(
         id=new_id("msg", now),
