@@ -32,7 +32,7 @@ class LateResult:
     error_field: str = ""
 
 
-def settle(session: Session, message: Message, late: LateResult) -> None:
+def apply_late_result(session: Session, message: Message, late: LateResult) -> None:
     """Apply the late result of a message with at least one attempt; it was loaded for update.
 
     Success makes it delivered, whatever its attempts ended with. Failure makes it refused; a canceled message
@@ -61,8 +61,8 @@ def _succeeded(message: Message) -> bool:
 def _state_after(message: Message, late: LateResult) -> MessageState:
     if late.succeeded:
         return MessageState.DELIVERED
-    leaving = message.state is MessageState.SENDING and message.cancel_requested
-    if leaving or message.state is MessageState.CANCELED:
+    is_being_canceled = message.state is MessageState.SENDING and message.cancel_requested
+    if is_being_canceled or message.state is MessageState.CANCELED:
         return MessageState.CANCELED
     return MessageState.REFUSED
 

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from app.delivery.late_results import Contradicted, LateResult, settle
+from app.delivery.late_results import Contradicted, LateResult, apply_late_result
 from app.delivery.models import CancelReason, Message
 from app.network.messages import (
     B2BIds,
@@ -250,7 +250,7 @@ def apply_result(session: Session, order: PurchaseOrder, message: RespConfirm, r
             "No response sent for this order matches this result.",
         )
     try:
-        settle(session, webhook, late)
+        apply_late_result(session, webhook, late)
     except Contradicted:
         raise Invalid(
             ErrorCode.CONFLICT,
