@@ -26,11 +26,11 @@ MailWriter = Callable[[Session], tuple[str, str] | None]
 """Writes the subject and body when the email is sent; None if there is nothing to report."""
 
 
-def handlers(settings: Settings, texts: Mapping[Topic, MailWriter]) -> dict[str, Handler]:
+def handlers(settings: Settings, writers: Mapping[Topic, MailWriter]) -> dict[str, Handler]:
     """The task handlers for emails; none if email is off."""
     if not settings.smtp_url:
         return {}
-    return {topic.task_kind: partial(_send, settings=settings, text=texts.get(topic)) for topic in Topic}
+    return {topic.task_kind: partial(_send, settings=settings, writer=writers.get(topic)) for topic in Topic}
 
 
 def send_test(settings: Settings) -> MailResult:
@@ -45,19 +45,10 @@ def send_test(settings: Settings) -> MailResult:
     return send(Server.at(settings.smtp_url), mail, recipients, deadline=DEADLINE_SECONDS)
 
 
-def _send(run: TaskRun, *, settings: Settings, text: MailWriter | None) -> None:
+def _send(run: TaskRun, *, settings: Settings, writer: MailWriter | None) -> None:
     with run.step(resets_attempts=False) as (session, task):
-        if text is not None:
-            written = text(session)
-            if written is None:
-                raise TaskSkipped
-            subject, body = written
-            task.parameters = {
-                **task.parameters,
-                "subject": mail_line(subject)[:SUBJECT_MAX],
-                "body": body,
-            }
-            _cancel_duplicates(session, task)
+        if writer is not None:
+            _write(session, task, writer)
         finished = set(task.cursor.get("finished", []))
     to = task.parameters.get("to")
     addresses = [to] if to else settings.mail_to
@@ -77,6 +68,16 @@ def _send(run: TaskRun, *, settings: Settings, text: MailWriter | None) -> None:
         raise Postpone(RETRY_WAITS[task.attempts - 1].total_seconds(), is_attempt=True)
     if unfinished or (result.rejected and not result.accepted):
         raise TaskFailed
+
+
+def _write(session: Session, mail: Task, writer: MailWriter) -> None:
+    """Write the text of a queued email. Errors: TaskSkipped if there is nothing to report."""
+    written = writer(session)
+    if written is None:
+        raise TaskSkipped
+    subject, body = written
+    mail.parameters = {**mail.parameters, "subject": mail_line(subject)[:SUBJECT_MAX], "body": body}
+    _cancel_duplicates(session, mail)
 
 
 def _cancel_duplicates(session: Session, mail: Task) -> None:

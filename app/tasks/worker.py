@@ -135,7 +135,10 @@ class Worker:
         set_request_id(request_id)
         run = TaskRun(self._database, task_id, token, stop or threading.Event())
         try:
-            self._chores[kind].run(self._database) if kind in self._chores else self._handlers[kind](run)
+            if kind in self._chores:
+                self._chores[kind].run(self._database)
+            else:
+                self._handlers[kind](run)
         except _Stopped:
             self._release(run, timedelta(0))
         except Postpone as postpone:
@@ -205,7 +208,8 @@ class Worker:
         with self._claimed(run) as task:
             if task:
                 _schedule(task, clock.now() + wait)
-                task.attempts -= 0 if is_attempt else min(1, task.attempts)
+                if not is_attempt:
+                    task.attempts = max(task.attempts - 1, 0)
 
     def _retry(self, run: TaskRun, error: Exception) -> None:
         with self._claimed(run) as task:
