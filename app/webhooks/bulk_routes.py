@@ -18,11 +18,11 @@ from app.tasks.presenters import KINDS, JobKind, Result
 from app.ui import web
 from app.ui.chips import Chip
 from app.ui.listing import active_filters, read_filter, url_values
-from app.webhooks import resend_job, resend_plan
+from app.webhooks import resend_job, resend_plan, resend_report
 from app.webhooks.forms import ResendForm, SelectionForm
 from app.webhooks.partner_status import failing_partners
-from app.webhooks.resend_job import ResendResult
 from app.webhooks.resend_presenters import resend_job_chip, resend_job_title
+from app.webhooks.resend_report import ResendResult
 
 blueprint = Blueprint("resends", __name__, url_prefix="/webhooks/resends")
 UNFINISHED = {ResendResult.SENDING, ResendResult.QUEUED}
@@ -33,7 +33,7 @@ def _result(job: Job) -> Result:
 
 
 def _chips(jobs: Sequence[Job]) -> dict[str, Chip]:
-    counts = resend_job.count_not_delivered(web.db(), jobs)
+    counts = resend_report.count_not_delivered(web.db(), jobs)
     return {job.id: resend_job_chip(job, counts.get(job.id, 0)) for job in jobs}
 
 
@@ -83,20 +83,20 @@ def report(job_id: str) -> Response:
     job = _get_job_or_404(job_id)
     only, after = request.args.get("only", ""), request.args.get("after", "")
     only = only if only in set(ResendResult) else ""
-    page = resend_job.report(web.db(), job, only=only, after=after)
-    counts = resend_job.count_results(web.db(), job)
+    page = resend_report.report(web.db(), job, only=only, after=after)
+    counts = resend_report.count_results(web.db(), job)
     address: dict[str, Any] = {"job_id": job.id, "only": only or None}
     return web.page(
         "webhooks/resend_report.html",
         "webhooks/_resend_report.html",
         job=job,
-        state=resend_job_chip(job, sum(counts.get(result, 0) for result in resend_job.NOT_DELIVERED)),
+        state=resend_job_chip(job, sum(counts.get(result, 0) for result in resend_report.NOT_DELIVERED)),
         rows=page.rows,
         counts=counts,
         is_moving=not job.is_finished or bool(counts.keys() & UNFINISHED),
         only=only,
         after=after,
-        report_page=resend_job.REPORT_PAGE,
+        report_page=resend_report.REPORT_PAGE,
         page_url=url_for(".report", **address, after=after or None),
         next_url=url_for(".report", **address, after=page.next_after) if page.next_after else None,
     )

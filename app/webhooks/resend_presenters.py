@@ -12,7 +12,7 @@ from app.tasks.presenters import job_chip
 from app.ui.chips import Chip
 from app.ui.numbers import number
 from app.webhooks.presenters import blocker_text, message_chip, message_sentence, outcome_sentence
-from app.webhooks.resend_job import NOT_DELIVERED, ResendResult, ResendRow
+from app.webhooks.resend_report import NOT_DELIVERED, ResendResult, ResendRow
 
 RESEND_RESULTS = {
     ResendResult.DELIVERED: Chip("ok", "Delivered"),
