@@ -1,4 +1,4 @@
-"""Example orders: those of the file with current dates, and generated ones with exact totals."""
+"""Example orders: from a file, with current dates, and generated, with exact totals."""
 
 import random
 import string

@@ -62,7 +62,7 @@ class Seconds(FloatField):
 
 
 class Moment(StringField):
-    """A time in ISO 8601, such as ``2026-11-23T10:00``; ``moment`` is None where it is empty."""
+    """A time in ISO 8601, such as ``2026-11-23T10:00``; ``moment`` is None if it is empty."""
 
     moment: datetime | None = None
 
@@ -91,7 +91,7 @@ class Until(Moment):
 
 
 class Amount(Field):
-    """An amount in rupees, such as ``1,50,000.50``; ``data`` is a Decimal, None where it is empty."""
+    """An amount in rupees, such as ``1,50,000.50``; ``data`` is a Decimal, None if it is empty."""
 
     widget = TextInput()
 

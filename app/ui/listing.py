@@ -143,7 +143,7 @@ class ListPage:
 class Listing:
     """The declaration of a list.
 
-    ``name`` is that of its templates, saved views and exports. ``bar`` names the filters beside the search;
+    ``name`` names its templates, saved views and exports. ``bar`` names the filters beside the search;
     the others are below "More filters". ``load`` reads a page. ``newer_ids`` is the query for the rows after
     the mark of the newest one, which the view ``newer`` of the same blueprint counts. ``options`` are
     functions for the choices of ``Choice`` fields.
@@ -169,7 +169,7 @@ class Listing:
         return f"{self.endpoint.split('.', maxsplit=1)[0]}.newer"
 
     def page(self) -> Response:
-        """The page of the list, or for htmx its rows and what changes with them."""
+        """The page of the list, or for htmx its rows and the parts that change with them."""
         list_request = ListRequest(self, request.args)
         page = self.load(list_request)
         return web.page(
@@ -310,7 +310,7 @@ class ListRequest:
         return url_for(self.listing.newer_endpoint, **url_values({**self.filters, "than": newest}))
 
     def newest(self, rows: Sequence[Any], ids: Callable[[], Select[Any]]) -> str:
-        """The id of the newest row: the first one of the first page, on others that of ``ids``.
+        """The id of the newest row: on the first page the first row, on other pages the newest of ``ids``.
 
         ``ids`` returns the query for the ids of all pages.
         """

@@ -190,7 +190,7 @@ def _close_session(_error: BaseException | None) -> None:
 
 
 def public_url() -> str:
-    """The URL of this site without a trailing slash: ``PO_PUBLIC_URL``, or that of this request."""
+    """The URL of this site without a trailing slash: ``PO_PUBLIC_URL``, or the URL of this request."""
     return (settings().public_url or request.url_root).rstrip("/")
 
 
