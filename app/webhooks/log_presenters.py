@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.delivery.models import PAUSED, Attempt, Message, MessageState
+from app.delivery.models import PAUSED, Attempt, Message, MessageNote, MessageState
 from app.delivery.retry_policy import Reason
 from app.network.text import pluralize
 from app.ui.chips import Chip
@@ -165,6 +165,11 @@ def _log_text(message: Message) -> str:
         return "Already received." if message.reason == Reason.ALREADY_RECEIVED else ""
     if is_scheduled(message) and not message.attempts_made:
         return ""
+    is_refusal = message.note_code in (MessageNote.ATTEMPT, MessageNote.LATE_REFUSAL)
+    if message.state is MessageState.REFUSED and is_refusal and message.error_dtl.strip():
+        # The state says that the partner refused it, and the column has room for the reason only.
+        code = f" ({message.error_cd})" if message.error_cd else ""
+        return message.error_dtl.strip().rstrip(".") + code
     return message_summary(message)
 
 

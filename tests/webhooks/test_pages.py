@@ -583,6 +583,11 @@ def test_newer_without_htmx_returns_the_list(meera: Browser) -> None:
 
 
 @pytest.mark.sqlite
+def test_list_shows_the_reason_of_a_refusal_in_the_words_of_the_partner(ravi: Browser, refused: str) -> None:
+    reason = ravi.get("/webhooks").one("td.col-why").get_text(strip=True)
+    assert reason == "Remarks are not acceptable (BPR012)"
+
+
 def test_webhooks_with_one_shared_reason_are_a_group(
     asha: Browser, confirm: Any, ravi: Browser, arrive: Any, network: Any, deliver: Any
 ) -> None:
