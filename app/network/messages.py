@@ -231,7 +231,7 @@ class Info(Inbound):
 
 
 class ContactNumber(Inbound):
-    """A telephone number."""
+    """A phone number."""
 
     type: str | None = None
     country_code: str | None = None

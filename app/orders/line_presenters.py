@@ -260,7 +260,7 @@ class EditorView:
 
     @property
     def live_rows(self) -> Sequence[EditorRow]:
-        """The lines that follow what is typed."""
+        """The lines that update while the person types."""
         return [*self.edited[:LIVE_ROWS], *self.page_rows]
 
 

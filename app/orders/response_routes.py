@@ -232,7 +232,7 @@ def lines(order_id: int) -> Response:
 @web.accepts(FORM_BYTES)
 @access.requires(Permission.RESPOND)
 def line_summary(order_id: int) -> Response:
-    """The totals of the line responses, which follow what is typed."""
+    """The totals of the line responses, which update while the person types."""
     return _lines_page(order_id, "orders/_line_summary.html", updates="lines")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A state: ``tone`` selects shape and color, ``label`` is what people read."""
+    """A state: ``tone`` selects shape and color, ``label`` is the visible text."""
 
     tone: str
     label: str

@@ -1,4 +1,4 @@
-"""Changing the own password, and which passwords are accepted."""
+"""Changing one's own password, and which passwords are accepted."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class Device(Part):
 
 
 class ContactNumber(Part):
-    """A telephone number."""
+    """A phone number."""
 
     type: str | None = None
     country_code: str | None = None

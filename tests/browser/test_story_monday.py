@@ -1,4 +1,4 @@
-"""Monday: 340 new orders, 12 changed, 3 urgent. By mouse, by keyboard alone, and on a telephone."""
+"""Monday: 340 new orders, 12 changed, 3 urgent. By mouse, by keyboard alone, and on a phone."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Mouse:
 
 
 class Thumb(Mouse):
-    """Taps on a telephone, where more than the page can be selected after all of the page."""
+    """Taps on a phone, where all matching orders can be selected after those of the page."""
 
     def select_all_that_match(self) -> None:
         self.page.locator("[data-select-all]").check()
@@ -144,7 +144,7 @@ class Keyboard(Mouse):
 @pytest.mark.parametrize(
     ("hands", "width", "changed", "new"),
     [(Mouse, 1280, 12, 340), (Keyboard, 1280, 3, 60), (Thumb, 390, 3, 60)],
-    ids=["mouse", "keyboard", "telephone"],
+    ids=["mouse", "keyboard", "phone"],
 )
 @pytest.mark.usefixtures("desk", "jobs")
 def test_monday_with_340_new_orders_is_worked_off(

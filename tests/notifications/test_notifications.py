@@ -1,4 +1,4 @@
-"""Notifications: who gets which, the bell and its page, mails at once and as a digest, and preferences."""
+"""Notifications: who gets which, the bell and its page, emails at once or as a digest, and preferences."""
 
 from __future__ import annotations
 

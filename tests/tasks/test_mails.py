@@ -1,4 +1,4 @@
-"""Mails: one per event, in its transaction, whatever the mail server does."""
+"""Emails: one per event, in its transaction, whatever the mail server does."""
 
 from __future__ import annotations
 

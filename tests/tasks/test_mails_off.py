@@ -1,4 +1,4 @@
-"""Without a mail server no mails are written."""
+"""Without a mail server no emails are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One mail when a partner starts to fail, and one when it has recovered."""
+"""One email when a partner starts to fail, and one when it has recovered."""
 
 from __future__ import annotations
 

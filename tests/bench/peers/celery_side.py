@@ -1,4 +1,4 @@
-"""Celery on Redis with late acknowledgement: ``celery_side.py URL COUNT THREADS FOLDER`` prints its rate."""
+"""Celery on Redis with late acknowledgment: ``celery_side.py URL COUNT THREADS FOLDER`` prints its rate."""
 
 import json
 import os
