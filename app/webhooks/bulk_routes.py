@@ -34,7 +34,7 @@ def _result(job: Job) -> Result:
 
 def _chips(jobs: Sequence[Job]) -> dict[str, Chip]:
     counts = resend_report.count_not_delivered(web.db(), jobs)
-    return {job.id: resend_job_chip(job, counts.get(job.id, 0)) for job in jobs}
+    return {job.id: resend_job_chip(job, counts.get(job.id)) for job in jobs}
 
 
 KINDS[resend_job.KIND] = JobKind(resend_job_title, _result, _chips)

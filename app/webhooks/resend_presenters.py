@@ -25,6 +25,7 @@ RESEND_RESULTS = {
 }
 """Labels and tones of what happened to the resend; the webhook's state may differ, such as *Retrying*."""
 DELETED = Chip("quiet", "Deleted")
+NOT_COUNTED = Chip("quiet", "Done, see result")
 
 
 def resend_result_chip(result: ResendResult) -> Chip:
@@ -61,11 +62,16 @@ def resend_job_title(job: Job) -> str:
     return f"Resend {pluralize(job.total, 'webhook')}"
 
 
-def resend_job_chip(job: Job, not_delivered: int) -> Chip:
-    """The state of a bulk resend: *Done* alone only means that every attempt was requested."""
-    if job.state is JobState.DONE and not_delivered:
-        return Chip("warn", f"Done, {number(not_delivered)} not delivered")
-    return job_chip(job)
+def resend_job_chip(job: Job, not_delivered: int | None) -> Chip:
+    """The state of a bulk resend, with its failures, or a hint if these were not counted.
+
+    *Done* alone only means that every attempt was requested.
+    """
+    if job.state is not JobState.DONE or not_delivered == 0:
+        return job_chip(job)
+    if not_delivered is None:
+        return NOT_COUNTED
+    return Chip("warn", f"Done, {number(not_delivered)} not delivered")
 
 
 def resend_progress(counts: Mapping[ResendResult, int]) -> str:

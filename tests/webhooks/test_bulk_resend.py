@@ -210,6 +210,26 @@ def test_unsuccessful_resend_shows_the_attempt_and_the_state_of_the_webhook(
         assert now == "Retrying"
 
 
+def test_list_of_jobs_counts_only_the_newest_resends(
+    ravi: Browser,
+    confirm_orders: Any,
+    deliver: Any,
+    network: Any,
+    run_jobs: Callable[[], bool],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.webhooks.resend_report.COUNTED_MAX", 3)
+    network.behave("status", status=503)
+    confirm_orders(2)
+    deliver()
+    for _ in range(2):
+        resend_all(ravi, f"{PLAN}?state=pending")
+        run_jobs()
+        deliver()
+    chips = [cell.get_text(strip=True) for cell in ravi.get("/jobs").page.select(".col-state .state")]
+    assert chips == ["Done, 2 not delivered", "Done, see result"]
+
+
 def test_report_keeps_the_state_before_the_resend(
     ravi: Browser, confirm_orders: Any, database: Database, pause_partner: Any
 ) -> None:
