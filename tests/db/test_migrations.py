@@ -13,9 +13,8 @@ from sqlalchemy import func, select, text
 
 from app.db import Base, Database, migrations
 from app.db.text_search import TextIndex, matching_ids
-from app.delivery.call_result import DetailCode
+from app.delivery.call_result import Detail, DetailCode
 from app.delivery.models import Attempt, AttemptStatistics, Message, MessageState, ResultFrom
-from app.delivery.presenters import detail_sentence
 from app.inbound.models import Effect, InboundMessage
 from app.orders.models import Decision, Delivery, OrderView, PurchaseOrder, StatusChange
 from app.tasks.models import JobNote, JobState, Task
@@ -142,15 +141,26 @@ def test_upgrade_turns_task_notes_into_codes(empty_database: Database) -> None:
 
 
 def test_upgrade_turns_details_of_attempts_into_codes(empty_database: Database) -> None:
-    sentences = [
-        ("", DetailCode.NONE),
-        ("No connection to 127.0.0.1:9: Connection refused.", DetailCode.CONNECTION_REFUSED),
-        ("No response within 15 s.", DetailCode.RESPONSE_TIMEOUT),
-        ("No token: The DNS lookup of a.example did not finish within 4 s.", DetailCode.NAME_TIMEOUT),
-        ("No token: https://a.example/token returned 401, invalid_client: no.", DetailCode.OAUTH_ERROR),
-        ("The partner's HTTP response is malformed: it begins with 'SSH-2.0'.", DetailCode.START_INVALID),
-        ("A sentence of a very old version", DetailCode.OTHER),
-    ]
+    details = {
+        "": Detail(),
+        "No connection to 127.0.0.1:9: Connection refused.": Detail(
+            DetailCode.CONNECTION_REFUSED, {"address": "127.0.0.1:9", "cause": "Connection refused"}
+        ),
+        "No response within 15 s.": Detail(DetailCode.RESPONSE_TIMEOUT, {"seconds": 15}),
+        "No token: The DNS lookup of a.example did not finish within 4 s.": Detail(
+            DetailCode.NAME_TIMEOUT, {"host": "a.example", "seconds": 4, "for_token": True}
+        ),
+        "No token: https://a.example/token returned 401, invalid_client: no.": Detail(
+            DetailCode.OAUTH_ERROR,
+            {"url": "https://a.example/token", "status": 401, "error": "invalid_client: no"},
+        ),
+        "The partner's HTTP response is malformed: it begins with 'SSH-2.0'.": Detail(
+            DetailCode.START_INVALID, {"quote": "'SSH-2.0'"}
+        ),
+        "A sentence of a very old version": Detail(
+            DetailCode.OTHER, {"text": "A sentence of a very old version"}
+        ),
+    }
     empty_database.upgrade("0001")
     with empty_database.engine.begin() as connection:
         for statement in FIRST_VERSION:
@@ -165,7 +175,7 @@ def test_upgrade_turns_details_of_attempts_into_codes(empty_database: Database) 
             ),
             {"id": message_id},
         )
-        for number, (sentence, _) in enumerate(sentences, start=10):
+        for number, sentence in enumerate(details, start=10):
             connection.execute(
                 text(
                     "INSERT INTO attempt (id, message_id, number, trigger, url, request_headers, started_at,"
@@ -177,7 +187,7 @@ def test_upgrade_turns_details_of_attempts_into_codes(empty_database: Database) 
     empty_database.upgrade()
     with empty_database.reading() as session:
         attempts = session.scalars(select(Attempt).where(Attempt.number >= 10).order_by(Attempt.number)).all()
-        assert [(detail_sentence(attempt.detail), attempt.detail_code) for attempt in attempts] == sentences
+        assert [attempt.detail for attempt in attempts] == list(details.values())
         message = session.get_one(Message, message_id)
         assert message_sentence(message) == "No response within 15 s. May have been received."
 
