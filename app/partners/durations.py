@@ -16,6 +16,7 @@ _SECONDS = {
     "days": 86_400.0,
 }
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def read_waits(text: str) -> list[float]:
@@ -39,11 +40,11 @@ def waits_text(waits: Sequence[float]) -> str:
 
 
 def wait_text(seconds: float) -> str:
-    """A duration in the largest unit that gives a whole number."""
+    """A duration in the largest unit that gives a whole number. Number and unit stay on one line."""
     for unit, size in _UNITS:
         if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:g} s"
+            return f"{seconds / size:.0f}{_NO_BREAK}{unit}"
+    return f"{seconds:g}{_NO_BREAK}s"
 
 
 def read_list(text: str) -> list[str]:

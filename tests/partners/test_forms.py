@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.audit.models import AuditEntry
 from app.delivery.models import Message
+from app.partners.durations import read_waits, waits_text
 from app.partners.models import Partner
 from app.partners.queries import partner_by_name
 from tests.delivery.misbehaving import behaves, responds, response
@@ -417,3 +418,9 @@ def test_certificate_with_another_key_is_rejected(
     assert right.status_code == 303
     saved = partner_by_name(session, "X")
     assert saved and saved.client_certificate == pem_of(certificate)
+
+
+def test_shown_retry_schedule_keeps_number_and_unit_together_and_can_be_entered() -> None:
+    shown = waits_text([5.0, 7200.0])
+    assert shown == "5\N{NO-BREAK SPACE}s, 2\N{NO-BREAK SPACE}h"
+    assert read_waits(shown) == [5.0, 7200.0]
