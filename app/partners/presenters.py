@@ -219,6 +219,7 @@ def status_card(status: PartnerStatus) -> StatusCard:
             probe_at=status.outage.next_check_at,
         )
     delivered = status.last_delivery_at is not None
+    next_step = "None. If you change the connection, send a test." if delivered else "Send a test."
     return StatusCard(
         title="Last delivery" if delivered else "No deliveries yet",
         since=status.last_delivery_at,
@@ -227,7 +228,7 @@ def status_card(status: PartnerStatus) -> StatusCard:
         else "Webhooks are sent as they are created.",
         queue=queue,
         queue_state="pending",
-        next_step="None. If you change the connection, send a test." if delivered else "Send a test.",
+        next_step="Wait for the next attempts, or run diagnostics." if backlog.retrying else next_step,
     )
 
 

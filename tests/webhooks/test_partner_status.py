@@ -83,7 +83,10 @@ def test_fewer_failures_than_the_setting_are_only_a_delay(
     network.behave("status", status=503)
     deliver()
     assert state() is PartnerState.DELAYED and not banners(ravi)
-    assert "Delayed" in ravi.get("/partners").visible_text
+    partners = ravi.get("/partners")
+    assert "Delayed" in partners.visible_text
+    page = ravi.get(str(partners.one("td a[href^='/partners/']")["href"]))
+    assert "Wait for the next attempts" in page.one(".next-step").get_text()
 
 
 @pytest.mark.sqlite
