@@ -6,15 +6,12 @@ import gc
 import itertools
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from cryptography.fernet import Fernet
 from flask import Flask, Response
 from sqlalchemy import select, update
@@ -42,8 +39,22 @@ from app.tasks.worker import Worker
 from tests import people, shared
 from tests.buyer import INBOUND_KEY, Buyer
 from tests.delivery.attempts import finish
+from tests.fixture_types import (
+    Arrive,
+    ChangePartner,
+    ClaimOne,
+    Confirm,
+    ConfirmOrders,
+    Deliver,
+    DeliverWith,
+    MoveClock,
+    PausePartner,
+    Reclaim,
+    Resend,
+    RunJobs,
+)
 from tests.postgresql import Server
-from tests.serving import served
+from tests.serving import Network, served
 
 # Settings of the developer's shell must not reach the tests.
 for name in [name for name in os.environ if name.startswith("PO_")]:
@@ -221,7 +232,7 @@ def anonymous(browser_of: Callable[[str], people.Browser]) -> people.Browser:
 
 
 @pytest.fixture
-def move_clock() -> Iterator[Callable[..., None]]:
+def move_clock() -> Iterator[MoveClock]:
     """Move the app's clock forward by a ``timedelta`` of these arguments; reset after the test."""
 
     def move(**by: float) -> None:
@@ -229,25 +240,6 @@ def move_clock() -> Iterator[Callable[..., None]]:
 
     yield move
     clock.set_offset(timedelta(0))
-
-
-@dataclass
-class Network:
-    """The partner simulator on a real socket."""
-
-    url: str
-
-    def behave(self, mode: str, **more: Any) -> None:
-        """Set its response mode."""
-        response = requests.post(f"{self.url}/behaviour", json={"mode": mode, **more}, timeout=10)
-        assert response.ok, response.text
-
-    def received(self) -> list[dict[str, Any]]:
-        """The requests that it received, oldest first."""
-        received: list[dict[str, Any]] = requests.get(f"{self.url}/received.json", timeout=10).json()[
-            "received"
-        ]
-        return received
 
 
 @pytest.fixture
@@ -293,7 +285,7 @@ def buyer(app: Flask, partner: Partner, example_bodies: list[dict[str, Any]]) ->
 
 
 @pytest.fixture
-def change_partner(database: Database, partner: Partner) -> Callable[..., None]:
+def change_partner(database: Database, partner: Partner) -> ChangePartner:
     """Set these columns of the partner."""
 
     def change_partner(**values: Any) -> None:
@@ -305,7 +297,7 @@ def change_partner(database: Database, partner: Partner) -> Callable[..., None]:
 
 
 @pytest.fixture
-def pause_partner(database: Database, partner: Partner) -> Callable[..., None]:
+def pause_partner(database: Database, partner: Partner) -> PausePartner:
     """Pause the partner in Ravi's name."""
 
     def pause_partner(reason: str = "Wait") -> None:
@@ -317,9 +309,7 @@ def pause_partner(database: Database, partner: Partner) -> Callable[..., None]:
 
 
 @pytest.fixture
-def arrive(
-    database: Database, partner: Partner, example_bodies: list[dict[str, Any]]
-) -> Callable[..., list[int]]:
+def arrive(database: Database, partner: Partner, example_bodies: list[dict[str, Any]]) -> Arrive:
     """Receive the first ``count`` example orders, and return their ids in order."""
 
     def arrive(count: int = 1) -> list[int]:
@@ -336,19 +326,19 @@ def arrive(
 
 
 @pytest.fixture
-def order_id(arrive: Callable[..., list[int]]) -> int:
+def order_id(arrive: Arrive) -> int:
     """The first example order, just received."""
     return arrive(1)[0]
 
 
 @pytest.fixture
-def deliver(database: Database) -> Callable[[], Counter[str]]:
+def deliver(database: Database) -> Deliver:
     """Deliver all due webhooks, as ``flask deliver --once`` does."""
     return lambda: DeliveryWorker(database, senders=4).drain()
 
 
 @pytest.fixture
-def confirm(database: Database) -> Callable[..., str]:
+def confirm(database: Database) -> Confirm:
     """Confirm an order in Asha's name, or respond in another way, and return the message's id."""
 
     def confirm(
@@ -374,23 +364,19 @@ def confirm(database: Database) -> Callable[..., str]:
 
 
 @pytest.fixture
-def confirm_orders(
-    arrive: Callable[..., list[int]], confirm: Callable[..., str]
-) -> Callable[[int], list[str]]:
+def confirm_orders(arrive: Arrive, confirm: Confirm) -> ConfirmOrders:
     """Confirm the first ``count`` example orders, and return the ids of the queued webhooks."""
     return lambda count: [confirm(order_id) for order_id in arrive(count)]
 
 
 @pytest.fixture
-def message_id(confirm: Callable[..., str], order_id: int) -> str:
+def message_id(confirm: Confirm, order_id: int) -> str:
     """A webhook that is queued: it confirms the first example order."""
     return confirm(order_id)
 
 
 @pytest.fixture
-def refused(
-    order_id: int, confirm: Callable[..., str], deliver: Callable[[], Counter[str]], network: Network
-) -> str:
+def refused(order_id: int, confirm: Confirm, deliver: Deliver, network: Network) -> str:
     """A webhook that the partner refused because of its remarks."""
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Remarks are not acceptable")
     message_id = confirm(order_id, remarks="Confirmed at once")
@@ -399,7 +385,7 @@ def refused(
 
 
 @pytest.fixture
-def resend(database: Database) -> Callable[..., None]:
+def resend(database: Database) -> Resend:
     """Request another attempt of a webhook in Ravi's name."""
 
     def resend(message_id: str, reason: str = "Fixed", *, include_delivered: bool = False) -> None:
@@ -414,7 +400,7 @@ def resend(database: Database) -> Callable[..., None]:
 
 
 @pytest.fixture
-def claim_one(database: Database) -> Callable[[], ClaimedMessage]:
+def claim_one(database: Database) -> ClaimOne:
     """Claim the one message that is due, so that it is being sent."""
 
     def claim_one() -> ClaimedMessage:
@@ -427,7 +413,7 @@ def claim_one(database: Database) -> Callable[[], ClaimedMessage]:
 
 
 @pytest.fixture
-def reclaim(database: Database) -> Callable[[], None]:
+def reclaim(database: Database) -> Reclaim:
     """Queue the webhooks again whose lease has ended."""
 
     def reclaim() -> None:
@@ -445,9 +431,7 @@ def end_attempt(database: Database) -> Callable[[ClaimedMessage, str], None]:
 
 
 @pytest.fixture
-def deliver_with(
-    claim_one: Callable[[], ClaimedMessage], end_attempt: Callable[[ClaimedMessage, str], None]
-) -> Callable[[str], None]:
+def deliver_with(claim_one: ClaimOne, end_attempt: Callable[[ClaimedMessage, str], None]) -> DeliverWith:
     """Send the one message that is due, with this result."""
 
     def deliver_with(how: str = "ok") -> None:
@@ -457,7 +441,7 @@ def deliver_with(
 
 
 @pytest.fixture
-def run_jobs(app: Flask, database: Database) -> Callable[[], bool]:
+def run_jobs(app: Flask, database: Database) -> RunJobs:
     """Run all due background jobs; returns whether there were any."""
 
     def run_jobs() -> bool:

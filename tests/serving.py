@@ -6,7 +6,10 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
+import requests
 from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -37,3 +40,22 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@dataclass
+class Network:
+    """The partner simulator on a real socket."""
+
+    url: str
+
+    def behave(self, mode: str, **more: Any) -> None:
+        """Set its response mode."""
+        response = requests.post(f"{self.url}/behaviour", json={"mode": mode, **more}, timeout=10)
+        assert response.ok, response.text
+
+    def received(self) -> list[dict[str, Any]]:
+        """The requests that it received, oldest first."""
+        received: list[dict[str, Any]] = requests.get(f"{self.url}/received.json", timeout=10).json()[
+            "received"
+        ]
+        return received

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tests.buyer import Buyer
+from tests.fixture_types import Deliver, MoveClock
 from tests.people import Browser
+from tests.serving import Network
 
 
 def test_order_is_received_responded_to_and_delivered(
-    buyer: Buyer, asha: Browser, meera: Browser, ravi: Browser, deliver: Any, network: Any, move_clock: Any
+    buyer: Buyer,
+    asha: Browser,
+    meera: Browser,
+    ravi: Browser,
+    deliver: Deliver,
+    network: Network,
+    move_clock: MoveClock,
 ) -> None:
     # The order arrives and needs a response.
     assert buyer.send().get_json()["response_code"] == 0

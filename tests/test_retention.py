@@ -23,7 +23,10 @@ from app.inbound.models import Effect, InboundMessage
 from app.inbound.processing import Call, Rules, receive_message
 from app.network.reader import dumps
 from app.network.vocabulary import Kind
+from app.partners.models import Partner
 from app.retention import Ages, prune_old
+from tests.fixture_types import Arrive, Confirm, ConfirmOrders, Deliver, MoveClock
+from tests.people import Browser
 
 WEEK = Ages(7, 7, 7)
 
@@ -43,9 +46,9 @@ def test_pruned_response_loses_its_content_and_keeps_its_row(
     session: Session,
     order_id: int,
     message_id: str,
-    deliver: Any,
-    move_clock: Any,
-    meera: Any,
+    deliver: Deliver,
+    move_clock: MoveClock,
+    meera: Browser,
 ) -> None:
     deliver()
     move_clock(days=6)
@@ -63,7 +66,12 @@ def test_pruned_response_loses_its_content_and_keeps_its_row(
 
 @pytest.mark.parametrize("state", [MessageState.FAILED, MessageState.REFUSED, MessageState.PENDING])
 def test_records_of_open_orders_are_not_pruned(
-    database: Database, session: Session, arrive: Any, confirm: Any, move_clock: Any, state: MessageState
+    database: Database,
+    session: Session,
+    arrive: Arrive,
+    confirm: Confirm,
+    move_clock: MoveClock,
+    state: MessageState,
 ) -> None:
     (order_id, untouched) = arrive(2)
     message_id = confirm(order_id)
@@ -88,7 +96,12 @@ def test_pruned_message_is_not_resent(session: Session, message_id: str) -> None
 
 
 def test_repeat_after_pruning_gets_the_same_reply(
-    database: Database, partner: Any, example_bodies: Any, confirm: Any, deliver: Any, move_clock: Any
+    database: Database,
+    partner: Partner,
+    example_bodies: Any,
+    confirm: Confirm,
+    deliver: Deliver,
+    move_clock: MoveClock,
 ) -> None:
     def send() -> Any:
         with database.writing() as writing:
@@ -116,9 +129,9 @@ def test_repeat_after_pruning_gets_the_same_reply(
 def test_pruning_runs_in_small_batches(
     database: Database,
     session: Session,
-    confirm_orders: Any,
-    deliver: Any,
-    move_clock: Any,
+    confirm_orders: ConfirmOrders,
+    deliver: Deliver,
+    move_clock: MoveClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("app.retention.BATCH", 2)
@@ -132,7 +145,7 @@ def test_pruning_runs_in_small_batches(
 
 
 @pytest.fixture
-def old_and_new(database: Database, move_clock: Any) -> None:
+def old_and_new(database: Database, move_clock: MoveClock) -> None:
     """Ten sealed entries of last month, five of today, and a seal over part of them."""
     for count, days in ((10, 30), (5, 0)):
         with database.writing() as session:
@@ -145,7 +158,7 @@ def old_and_new(database: Database, move_clock: Any) -> None:
 
 
 def test_pruning_keeps_the_seals_and_verification_right(
-    database: Database, session: Session, old_and_new: None, move_clock: Any
+    database: Database, session: Session, old_and_new: None, move_clock: MoveClock
 ) -> None:
     assert prune_entries(database, now() - timedelta(days=7), batch=3) == 10
     seals.seal(database)
@@ -161,7 +174,7 @@ def test_pruning_keeps_the_seals_and_verification_right(
     assert (result.fault, result.pruned, result.unsealed) == (None, 16, 1)
 
 
-def test_unsealed_entries_are_not_pruned(database: Database, session: Session, move_clock: Any) -> None:
+def test_unsealed_entries_are_not_pruned(database: Database, session: Session, move_clock: MoveClock) -> None:
     with database.writing() as writing:
         trail.record(writing, AuditAction.ANNOUNCED, AuditObject.PARTNER, 1)
         writing.commit()
@@ -197,7 +210,7 @@ def test_interrupted_pruning_is_continued(
     assert seals.verify(session).fault is None
 
 
-def test_prune_command_removes_old_records(app: Flask, old_and_new: None, move_clock: Any) -> None:
+def test_prune_command_removes_old_records(app: Flask, old_and_new: None, move_clock: MoveClock) -> None:
     runner = app.test_cli_runner()
     nothing = runner.invoke(args=["prune"])
     assert nothing.exit_code == 1 and "--older-than" in nothing.output

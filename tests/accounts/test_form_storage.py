@@ -16,6 +16,8 @@ from app.accounts import form_storage
 from app.accounts.models import KeptForm, Person, UserSession
 from app.db import Database
 from app.orders.models import Decision
+from app.partners.models import Partner
+from tests.fixture_types import Arrive, MoveClock
 from tests.people import PASSWORD, TRIVENI, Browser, sign_in
 from tests.queries import count_rows
 
@@ -91,7 +93,7 @@ def test_htmx_request_is_redirected_to_the_kept_form(
     assert response.headers["HX-Redirect"].startswith("/login?next=/account/form/")
 
 
-def test_bulk_response_is_shown_again(anonymous: Browser, session: Session, arrive: Any) -> None:
+def test_bulk_response_is_shown_again(anonymous: Browser, session: Session, arrive: Arrive) -> None:
     first, second = arrive(2)
     fields = {
         "order_ids": [first, second],
@@ -146,7 +148,7 @@ def test_kept_form_of_a_view_that_keeps_none_is_not_found(asha: Browser, databas
     assert (response.status_code, "Form expired" in response.visible_text) == (404, False)
 
 
-def test_kept_form_expires(anonymous: Browser, asha: Browser, order_id: int, move_clock: Any) -> None:
+def test_kept_form_expires(anonymous: Browser, asha: Browser, order_id: int, move_clock: MoveClock) -> None:
     anonymous.send(f"/orders/{order_id}/answer", {"supplier_remarks": REMARK})
     location = anonymous.send(f"/orders/{order_id}/answer?a=b?c", {"supplier_remarks": REMARK}).location
     url = location.removeprefix("/login?next=")
@@ -167,7 +169,7 @@ def test_kept_forms_are_bounded(database: Database, monkeypatch: pytest.MonkeyPa
 
 
 def test_views_that_keep_forms_refuse_a_missing_token(
-    app: Flask, browser_of: Callable[[str], Browser], session: Session, order_id: int, partner: Any
+    app: Flask, browser_of: Callable[[str], Browser], session: Session, order_id: int, partner: Partner
 ) -> None:
     person_id = session.scalar(select(Person.id).where(Person.username == "omar"))
     ids = {"order_id": order_id, "partner_id": partner.id, "person_id": person_id}
@@ -213,7 +215,9 @@ def test_form_is_kept_while_the_password_is_confirmed(admin: Browser, session: S
 
 
 @pytest.mark.parametrize("path", ["/users/1/password", "/partners/new", "/partners/1/keys/inbound-key"])
-def test_sensitive_post_needs_the_password_again(app: Flask, admin: Browser, partner: Any, path: str) -> None:
+def test_sensitive_post_needs_the_password_again(
+    app: Flask, admin: Browser, partner: Partner, path: str
+) -> None:
     app.config["WTF_CSRF_ENABLED"] = False
     assert admin.send(path, {}).location.startswith("/account/confirm?next=/")
 

@@ -15,6 +15,7 @@ from app.accounts.models import Person, Role
 from app.audit.models import AuditAction, AuditEntry
 from app.db import Database
 from tests import people
+from tests.fixture_types import Arrive
 from tests.people import BEARINGS, PASSWORD, TRIVENI, Browser
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.usefixtures("fast_hashing")]
@@ -133,7 +134,7 @@ def test_invalid_user_shows_error_and_keeps_input(
             assert session.scalars(select(Person.username)).all() == before
 
 
-def test_known_suppliers_are_chosen_by_name(admin: Browser, session: Session, arrive: Any) -> None:
+def test_known_suppliers_are_chosen_by_name(admin: Browser, session: Session, arrive: Arrive) -> None:
     arrive(3)
     page = admin.get("/users/new")
     labels = [label.get_text(" ", strip=True) for label in page.page.select(".checkbox-list label")]
@@ -148,7 +149,7 @@ def test_known_suppliers_are_chosen_by_name(admin: Browser, session: Session, ar
 
 
 def test_change_applies_at_the_next_request(
-    admin: Browser, omar: Browser, browser_of: Callable[[str], Browser], arrive: Any, session: Session
+    admin: Browser, omar: Browser, browser_of: Callable[[str], Browser], arrive: Arrive, session: Session
 ) -> None:
     triveni, _, bearings = arrive(3)  # Omar's supplier is Bearings
 

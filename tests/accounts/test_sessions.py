@@ -15,6 +15,7 @@ from app import clock
 from app.accounts import sessions
 from app.accounts.models import Person, UserSession
 from app.db import Database
+from tests.fixture_types import MoveClock
 from tests.people import PASSWORD, Browser
 
 
@@ -61,7 +62,7 @@ def test_cookie_holds_no_stored_value(sign_in: Callable[..., Browser], session: 
     assert stored.token_sha256 not in values
 
 
-def test_idle_session_ends(sign_in: Callable[..., Browser], move_clock: Any) -> None:
+def test_idle_session_ends(sign_in: Callable[..., Browser], move_clock: MoveClock) -> None:
     asha = sign_in()
     move_clock(minutes=59)
     assert is_signed_in(asha)
@@ -72,7 +73,7 @@ def test_idle_session_ends(sign_in: Callable[..., Browser], move_clock: Any) -> 
 
 
 def test_active_session_ends_after_the_absolute_limit(
-    sign_in: Callable[..., Browser], move_clock: Any
+    sign_in: Callable[..., Browser], move_clock: MoveClock
 ) -> None:
     asha = sign_in()
     for _ in range(23):
@@ -82,7 +83,9 @@ def test_active_session_ends_after_the_absolute_limit(
     assert not is_signed_in(asha)
 
 
-def test_polling_does_not_keep_a_session_alive(sign_in: Callable[..., Browser], move_clock: Any) -> None:
+def test_polling_does_not_keep_a_session_alive(
+    sign_in: Callable[..., Browser], move_clock: MoveClock
+) -> None:
     asha = sign_in()
     poll = {"HX-Request": "true", "X-Poll": "1"}
     for _ in range(3):
@@ -94,7 +97,7 @@ def test_polling_does_not_keep_a_session_alive(sign_in: Callable[..., Browser], 
 
 
 def test_activity_is_written_at_most_once_a_minute(
-    sign_in: Callable[..., Browser], move_clock: Any, session: Session
+    sign_in: Callable[..., Browser], move_clock: MoveClock, session: Session
 ) -> None:
     asha = sign_in()
 
@@ -112,7 +115,10 @@ def test_activity_is_written_at_most_once_a_minute(
 
 @pytest.mark.sqlite
 def test_activity_that_cannot_be_written_fails_no_request(
-    sign_in: Callable[..., Browser], move_clock: Any, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+    sign_in: Callable[..., Browser],
+    move_clock: MoveClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def record_activity(*_: Any) -> None:
         raise OperationalError("UPDATE", {}, Exception("locked"))

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import Supplier
 from app.delivery.models import Message
+from tests.fixture_types import Arrive
 from tests.people import BEARINGS, TRIVENI, Browser, fields_of, one
 
 pytestmark = pytest.mark.sqlite
@@ -38,7 +39,7 @@ def ids_by_supplier(browser: Browser, order_ids: list[int]) -> dict[str, int]:
 
 
 def test_device_tag_of_a_supplier_is_the_default_of_its_responses(
-    admin: Browser, asha: Browser, arrive: Any, session: Session
+    admin: Browser, asha: Browser, arrive: Arrive, session: Session
 ) -> None:
     response = save(admin, TRIVENI, "GEOCODE", PLACE)
     assert (response.status_code, response.location) == (303, f"/suppliers?saved={TRIVENI}")
@@ -53,7 +54,7 @@ def test_device_tag_of_a_supplier_is_the_default_of_its_responses(
 
 
 def test_bulk_response_uses_the_tag_of_each_supplier(
-    admin: Browser, asha: Browser, arrive: Any, session: Session
+    admin: Browser, asha: Browser, arrive: Arrive, session: Session
 ) -> None:
     save(admin, BEARINGS, "POSTAL_CODE", "411019")
     ids = ids_by_supplier(asha, arrive(3))
@@ -99,7 +100,7 @@ def test_only_administrators_see_the_link(admin: Browser, ravi: Browser) -> None
     assert not ravi.get("/").page.select("a[href='/suppliers']")
 
 
-def test_suppliers_are_listed_with_names_and_users(admin: Browser, arrive: Any) -> None:
+def test_suppliers_are_listed_with_names_and_users(admin: Browser, arrive: Arrive) -> None:
     arrive(3)
     rows = {
         str(one(row, "input[name=b2b_id]")["value"]): row.get_text(" ")

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 import pytest
 from flask import Flask
@@ -19,6 +18,8 @@ from app.accounts import throttle
 from app.accounts.throttle import ThrottleKind
 from app.audit.models import AuditAction, AuditEntry
 from app.db import Database
+from app.partners.models import Partner
+from tests.fixture_types import MoveClock
 from tests.people import PASSWORD, Browser
 from tests.queries import run_together
 
@@ -61,7 +62,7 @@ def test_parallel_failures_are_delayed(
     assert Counter(response.status_code for response in responses) == {422: 6, 429: 6}
 
 
-def test_delay_grows_up_to_its_limit(database: Database, move_clock: Any) -> None:
+def test_delay_grows_up_to_its_limit(database: Database, move_clock: MoveClock) -> None:
     keys, delays = [throttle.of_account("asha")], []
     with database.writing() as session:
         for _ in range(14):
@@ -72,7 +73,9 @@ def test_delay_grows_up_to_its_limit(database: Database, move_clock: Any) -> Non
 
 
 @pytest.mark.sqlite
-def test_delay_of_an_address_is_shorter_and_the_longest_counts(database: Database, move_clock: Any) -> None:
+def test_delay_of_an_address_is_shorter_and_the_longest_counts(
+    database: Database, move_clock: MoveClock
+) -> None:
     account, address = throttle.of_account("asha"), throttle.of_address(ThrottleKind.ADDRESS, "192.0.2.1")
     with database.writing() as session:
         assert throttle.count_failure(session, [account]) == set()
@@ -176,7 +179,7 @@ def test_colleague_behind_the_same_address_signs_in(
 
 
 @pytest.mark.sqlite
-def test_many_names_from_one_address_are_delayed(anonymous: Browser, move_clock: Any) -> None:
+def test_many_names_from_one_address_are_delayed(anonymous: Browser, move_clock: MoveClock) -> None:
     statuses = [anonymous.sign_in(f"name-{number}", "guess").status_code for number in range(25)]
     assert statuses.count(422) == 21
     move_clock(minutes=1)
@@ -192,13 +195,13 @@ def test_successful_sign_in_resets_the_count(
     assert guess(anonymous, "asha", 5) == [422] * 5
 
 
-def test_failures_are_forgotten_after_an_hour(anonymous: Browser, move_clock: Any) -> None:
+def test_failures_are_forgotten_after_an_hour(anonymous: Browser, move_clock: MoveClock) -> None:
     guess(anonymous, "asha", 6)
     move_clock(hours=1, seconds=1)
     assert guess(anonymous, "asha", 5) == [422] * 5
 
 
-def test_delay_is_recorded_once(anonymous: Browser, session: Session, move_clock: Any) -> None:
+def test_delay_is_recorded_once(anonymous: Browser, session: Session, move_clock: MoveClock) -> None:
     for _ in range(12):
         guess(anonymous, "asha", 1)
         move_clock(minutes=5)
@@ -210,7 +213,7 @@ def test_ipv6_network_counts_as_one_address() -> None:
     assert first == second != throttle.of_address(ThrottleKind.ADDRESS, "2001:db8:1::1")
 
 
-def test_wrong_partner_keys_are_delayed(app: Flask, session: Session, partner: Any) -> None:
+def test_wrong_partner_keys_are_delayed(app: Flask, session: Session, partner: Partner) -> None:
     client = app.test_client()
     responses = [client.post(SEND, json={}, headers={"X-Partner-Key": f"wrong-{n}"}) for n in range(25)]
     assert [response.status_code for response in responses] == [401] * 21 + [429] * 4

@@ -18,7 +18,9 @@ from app.orders.models import PurchaseOrder
 from app.partners import service as partner_service
 from app.partners.models import Partner
 from tests.buyer import Buyer
+from tests.fixture_types import Arrive, Confirm, Deliver, PausePartner
 from tests.people import Browser
+from tests.serving import Network
 
 
 def submit(browser: Browser, key: str, action: str, **fields: Any) -> Any:
@@ -83,7 +85,9 @@ def test_resolved_item_is_listed_with_name_and_reason(
 
 
 @pytest.mark.sqlite
-def test_item_reopens_when_it_fails_again(ravi: Browser, refused: str, network: Any, deliver: Any) -> None:
+def test_item_reopens_when_it_fails_again(
+    ravi: Browser, refused: str, network: Network, deliver: Deliver
+) -> None:
     key = f"message-{refused}"
     assert "reopens automatically" in ravi.get(f"/attention/{key}").visible_text
     submit(ravi, key, "close", reason="Partner will fix it")
@@ -99,7 +103,7 @@ def test_item_reopens_when_it_fails_again(ravi: Browser, refused: str, network: 
 
 
 @pytest.mark.sqlite
-def test_delivered_item_needs_no_attention(ravi: Browser, refused: str, deliver: Any) -> None:
+def test_delivered_item_needs_no_attention(ravi: Browser, refused: str, deliver: Deliver) -> None:
     resend(ravi, refused, deliver)
     assert badge(ravi) == ""
     token = ravi.fill("/webhooks?state=refused", "/views")["csrf_token"]
@@ -135,7 +139,7 @@ def test_resolve_without_reason_is_rejected_and_reopen_works(ravi: Browser, refu
 
 @pytest.mark.sqlite
 def test_new_response_resolves_refused_webhook(
-    ravi: Browser, confirm: Any, refused: str, session: Session, deliver: Any
+    ravi: Browser, confirm: Confirm, refused: str, session: Session, deliver: Deliver
 ) -> None:
     order_id = session.scalars(select(Message.order_id)).one()
     confirm(order_id, remarks="Corrected remarks")
@@ -155,8 +159,8 @@ def test_paused_partners_and_unmatched_messages_are_for_support_only(
     database: Database,
     partner: Partner,
     order_id: int,
-    confirm: Any,
-    pause_partner: Any,
+    confirm: Confirm,
+    pause_partner: PausePartner,
 ) -> None:
     assert buyer.change_status(5).status_code == 409
     pause_partner("They asked us to wait")
@@ -209,7 +213,7 @@ def test_assignee_filter_finds_older_items(
 
 
 def test_canceled_webhook_of_unknown_outcome_needs_attention(
-    ravi: Browser, confirm: Any, arrive: Any, database: Database
+    ravi: Browser, confirm: Confirm, arrive: Arrive, database: Database
 ) -> None:
     confirm(arrive(1)[0])
     with database.writing() as writing:
@@ -244,7 +248,7 @@ def test_invalid_query_parameters_are_ignored(ravi: Browser, refused: str) -> No
 
 
 def test_resolved_item_that_was_delivered_cannot_be_reopened(
-    ravi: Browser, refused: str, network: Any, deliver: Any
+    ravi: Browser, refused: str, network: Network, deliver: Deliver
 ) -> None:
     key = f"message-{refused}"
     submit(ravi, key, "close", reason="Partner will fix it")

@@ -16,7 +16,9 @@ from app.db import Database
 from app.db.text_search import TextIndex, matching_ids
 from app.delivery.models import Message
 from app.delivery.service import cancel_manually
+from tests.fixture_types import Arrive, Deliver, MoveClock
 from tests.people import Browser, one
+from tests.serving import Network
 
 
 @pytest.fixture
@@ -96,7 +98,7 @@ def test_entry_links_to_its_object(meera: Browser, asha: Browser, order_id: int)
 
 @pytest.mark.sqlite
 def test_response_that_repeats_the_one_before_is_shown_whole(
-    meera: Browser, asha: Browser, database: Database, arrive: Any
+    meera: Browser, asha: Browser, database: Database, arrive: Arrive
 ) -> None:
     (order_id,) = arrive(1)
     asha.respond(order_id)
@@ -152,7 +154,7 @@ def test_empty_trail_shows_an_explanation(meera: Browser) -> None:
 @pytest.mark.sqlite
 @pytest.mark.parametrize("remarks", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
 def test_time_out_of_range_is_shown_as_typed(
-    asha: Browser, meera: Browser, arrive: Any, remarks: str
+    asha: Browser, meera: Browser, arrive: Arrive, remarks: str
 ) -> None:
     asha.respond(arrive(1)[0], remarks=remarks)
     page = meera.get("/audit")
@@ -178,7 +180,7 @@ def test_codes_are_shown_as_labels_and_typed_text_unchanged(meera: Browser, data
 
 @pytest.mark.sqlite
 def test_result_before_a_resend_has_the_label_of_other_pages(
-    ravi: Browser, meera: Browser, message_id: str, deliver: Any, network: Any
+    ravi: Browser, meera: Browser, message_id: str, deliver: Deliver, network: Network
 ) -> None:
     network.behave("status", times=1, status=503)
     deliver()
@@ -222,7 +224,7 @@ def test_search_finds_all_matches_with_and_without_index(
 
 
 def test_pruned_entries_are_not_found(
-    meera: Browser, database: Database, many_entries: None, move_clock: Any
+    meera: Browser, database: Database, many_entries: None, move_clock: MoveClock
 ) -> None:
     assert len(rows(meera.get("/audit?q=moving"))) == 1
     move_clock(days=10)

@@ -29,7 +29,9 @@ from app.partners import keys
 from app.partners import service as partner_service
 from app.partners.models import Partner
 from tests.buyer import Buyer
+from tests.fixture_types import Arrive, ClaimOne, Confirm, Deliver, MoveClock, Resend
 from tests.people import PASSWORD, Browser, ParsedResponse, fields_of
+from tests.serving import Network
 
 Trail = Callable[[], Sequence[AuditEntry]]
 
@@ -58,7 +60,7 @@ def test_failed_sign_in_never_records_what_was_typed(anonymous: Browser, entries
     assert "hunter2" not in recorded and PASSWORD not in recorded
 
 
-def test_failed_sign_ins_are_limited(database: Database, entries: Trail, move_clock: Any) -> None:
+def test_failed_sign_ins_are_limited(database: Database, entries: Trail, move_clock: MoveClock) -> None:
     def fail(address: str) -> bool:
         with trail.acting(trail.Actor(address=address)), database.writing() as session:
             is_recorded = trail.record_failed_sign_in(session, "", None)
@@ -87,7 +89,7 @@ def test_address_comes_from_trusted_proxies(settings: Settings, entries: Trail) 
 
 
 def test_response_and_undo_are_recorded_with_values(
-    app: Flask, settings: Settings, asha: Browser, arrive: Any, entries: Trail
+    app: Flask, settings: Settings, asha: Browser, arrive: Arrive, entries: Trail
 ) -> None:
     app.extensions["settings"] = settings.model_copy(update={"undo_seconds": 60})
     (order_id,) = arrive(1)
@@ -166,7 +168,7 @@ def test_pause_and_resume_are_recorded(ravi: Browser, partner: Partner, entries:
 )
 @pytest.mark.parametrize(("sending", "delivery"), [(False, "cancelled"), (True, "sending")])
 def test_cancellation_by_the_buyer_is_recorded(
-    claim_one: Any,
+    claim_one: ClaimOne,
     buyer: Buyer,
     database: Database,
     order_id: int,
@@ -201,7 +203,7 @@ def test_cancellation_by_the_buyer_is_recorded(
 
 @pytest.mark.sqlite
 def test_resend_in_progress_is_not_recorded_as_canceled(
-    resend: Any, claim_one: Any, buyer: Buyer, message_id: str, deliver: Any, entries: Trail
+    resend: Resend, claim_one: ClaimOne, buyer: Buyer, message_id: str, deliver: Deliver, entries: Trail
 ) -> None:
     deliver()
     resend(message_id, include_delivered=True)
@@ -241,10 +243,10 @@ def test_repeatedly_interrupted_webhook_is_recorded(
 @pytest.mark.parametrize(("mode", "why"), [("401", "credentials"), ("410", "gone")])
 def test_automatic_pause_is_recorded_once(
     ravi: Browser,
-    arrive: Any,
-    confirm: Any,
-    deliver: Any,
-    network: Any,
+    arrive: Arrive,
+    confirm: Confirm,
+    deliver: Deliver,
+    network: Network,
     partner: Partner,
     session: Session,
     entries: Trail,
@@ -275,7 +277,7 @@ def test_automatic_pause_is_recorded_once(
 
 @pytest.mark.sqlite
 def test_reprocessing_is_recorded(
-    database: Database, partner: Partner, ravi: Browser, arrive: Any, entries: Trail
+    database: Database, partner: Partner, ravi: Browser, arrive: Arrive, entries: Trail
 ) -> None:
     arrive(1)
     with database.writing() as writing:
@@ -359,7 +361,7 @@ def test_user_added_by_command_is_recorded_without_password(app: Flask, entries:
 
 
 @pytest.mark.sqlite
-def test_responder_is_the_actor_outside_a_request(arrive: Any, confirm: Any, entries: Trail) -> None:
+def test_responder_is_the_actor_outside_a_request(arrive: Arrive, confirm: Confirm, entries: Trail) -> None:
     confirm(arrive(1)[0])
     assert (entries()[-1].actor, entries()[-1].address) == ("Asha", "")
 
@@ -376,7 +378,13 @@ def test_hostile_text_is_stored_as_text(database: Database, entries: Trail) -> N
 
 @pytest.mark.sqlite
 def test_attention_commands_are_recorded_and_automatic_events_are_not(
-    ravi: Browser, asha: Browser, order_id: int, deliver: Any, network: Any, session: Session, entries: Trail
+    ravi: Browser,
+    asha: Browser,
+    order_id: int,
+    deliver: Deliver,
+    network: Network,
+    session: Session,
+    entries: Trail,
 ) -> None:
     network.behave("refuse", times=1)
     asha.respond(order_id)

@@ -11,11 +11,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.delivery.models import Message, MessageState
+from app.partners.models import Partner
 from tests.browser.axe import assert_accessible as check
 from tests.browser.keys import press
 from tests.buyer import Buyer, resp
 from tests.delivery.queries import all_messages
+from tests.fixture_types import Arrive, Confirm, Deliver, MoveClock
 from tests.people import Browser
+from tests.serving import Network
 from tests.waiting import wait_until
 
 PARTNER_PAGES = ("edit", "keys", "test", "check", "sheet")
@@ -26,7 +29,13 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture
 def busy(
-    buyer: Buyer, arrive: Any, asha: Browser, confirm: Any, deliver: Any, network: Any, session: Session
+    buyer: Buyer,
+    arrive: Arrive,
+    asha: Browser,
+    confirm: Confirm,
+    deliver: Deliver,
+    network: Network,
+    session: Session,
 ) -> dict[str, Any]:
     """Orders in every state, and the messages of those with a response."""
     ids = arrive(12)
@@ -109,7 +118,7 @@ def test_pages_of_supplier_staff_are_accessible(
 
 
 def test_pages_of_administrators_are_accessible(
-    page: Page, site: str, sign_in: Callable[[str], None], busy: Any, partner: Any
+    page: Page, site: str, sign_in: Callable[[str], None], busy: Any, partner: Partner
 ) -> None:
     sign_in("admin")
     partner_url = f"/partners/{partner.id}"
@@ -184,10 +193,10 @@ def test_chart_steps_are_reached_with_arrow_keys(
     page: Page,
     site: str,
     sign_in: Callable[[str], None],
-    arrive: Any,
-    confirm: Any,
+    arrive: Arrive,
+    confirm: Confirm,
     session: Session,
-    move_clock: Any,
+    move_clock: MoveClock,
 ) -> None:
     for order_id in arrive(2):
         confirm(order_id)
@@ -206,7 +215,7 @@ def test_chart_steps_are_reached_with_arrow_keys(
 
 
 def test_updating_content_is_accessible(
-    page: Page, site: str, sign_in: Callable[[str], None], busy: Any, buyer: Buyer, confirm: Any
+    page: Page, site: str, sign_in: Callable[[str], None], busy: Any, buyer: Buyer, confirm: Confirm
 ) -> None:
     page.clock.install()
     sign_in("asha")
@@ -322,7 +331,7 @@ def test_every_component_state_is_accessible(page: Page, site: str, sign_in: Cal
 
 
 def test_response_is_sent_by_keyboard_alone(
-    page: Page, site: str, sign_in: Callable[[str], None], busy: Any, network: Any
+    page: Page, site: str, sign_in: Callable[[str], None], busy: Any, network: Network
 ) -> None:
     sign_in("asha")
     order_id = busy["orders"][4]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -13,6 +12,8 @@ from app import background
 from app.config import Settings
 from app.db import Database
 from app.partners.models import Partner
+from tests.fixture_types import Arrive
+from tests.serving import Network
 
 
 @pytest.fixture
@@ -30,9 +31,9 @@ def test_outage_resent_by_support_is_reported_to_the_manager(
     page: Page,
     site: str,
     sign_in: Callable[[str], None],
-    arrive: Any,
+    arrive: Arrive,
     confirm: Callable[..., str],
-    network: Any,
+    network: Network,
     partner: Partner,
     database: Database,
     worker: None,
@@ -85,7 +86,7 @@ def test_outage_resent_by_support_is_reported_to_the_manager(
 
 
 def test_item_resolved_by_a_person_shows_the_name(
-    page: Page, site: str, sign_in: Callable[[str], None], message_id: str, network: Any
+    page: Page, site: str, sign_in: Callable[[str], None], message_id: str, network: Network
 ) -> None:
     network.behave("refuse", error_cd="BPR012", error_dtl="Remarks are not acceptable")
     sign_in("ravi")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from flask import Flask
 from playwright.sync_api import Page, expect
 
+from tests.fixture_types import Arrive
+from tests.serving import Network
+
 SignIn = Callable[[str], None]
 
 
 @pytest.fixture
-def order(app: Flask, page: Page, site: str, sign_in: SignIn, arrive: Any) -> Page:
+def order(app: Flask, page: Page, site: str, sign_in: SignIn, arrive: Arrive) -> Page:
     """An order that Asha has opened; she can undo a response for four seconds."""
     app.extensions["settings"] = app.extensions["settings"].model_copy(update={"undo_seconds": 4})
     (order_id,) = arrive(1)
@@ -50,7 +52,7 @@ def test_undone_response_leaves_the_focus_at_the_form(order: Page) -> None:
 
 
 def test_canceled_webhook_keeps_the_focus(
-    page: Page, site: str, sign_in: SignIn, arrive: Any, confirm: Callable[..., str], network: Any
+    page: Page, site: str, sign_in: SignIn, arrive: Arrive, confirm: Callable[..., str], network: Network
 ) -> None:
     network.behave("503")
     (order_id,) = arrive(1)
@@ -66,7 +68,7 @@ def test_canceled_webhook_keeps_the_focus(
 
 
 def test_focus_in_the_sidebar_does_not_scroll_the_page(
-    page: Page, site: str, sign_in: SignIn, arrive: Any
+    page: Page, site: str, sign_in: SignIn, arrive: Arrive
 ) -> None:
     arrive(30)
     sign_in("asha")

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.axe import violations
 from tests.browser.keys import press
+from tests.fixture_types import Arrive
 
 SignIn = Callable[[str], None]
 
 
 @pytest.fixture
-def inbox(page: Page, site: str, sign_in: SignIn, arrive: Any) -> Page:
+def inbox(page: Page, site: str, sign_in: SignIn, arrive: Arrive) -> Page:
     """Asha's queue with three orders."""
     arrive(3)
     sign_in("asha")

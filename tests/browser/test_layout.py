@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -13,6 +12,7 @@ from app.delivery.models import MessageState
 from app.inbound.presenters import EFFECTS
 from app.webhooks.presenters import MESSAGE_STATES
 from tests.buyer import Buyer
+from tests.fixture_types import Arrive, Deliver
 from tests.people import Browser
 
 SET_TEXT = "(elements, text) => elements.forEach((element) => (element.lastChild.textContent = text))"
@@ -30,7 +30,7 @@ PRINTED = """(times) => times.filter((time) => time.getClientRects().length)
 
 
 @pytest.fixture
-def answered(arrive: Any, confirm: Callable[..., str], deliver: Any, asha: Browser) -> list[int]:
+def answered(arrive: Arrive, confirm: Callable[..., str], deliver: Deliver, asha: Browser) -> list[int]:
     """Three orders, of which two have a delivered response."""
     ids: list[int] = arrive(3)
     for order_id in ids[:2]:
@@ -152,7 +152,7 @@ def test_labels_of_the_response_report_fit_on_a_phone(
 
 
 def test_long_rejection_reason_is_not_cut(
-    page: Page, site: str, sign_in: Callable[[str], None], arrive: Any, asha: Browser
+    page: Page, site: str, sign_in: Callable[[str], None], arrive: Arrive, asha: Browser
 ) -> None:
     asha.respond(arrive(1)[0], "REJECT", remarks="OUTOFSTOCK" * 10)
     sign_in("asha")

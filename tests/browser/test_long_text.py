@@ -16,6 +16,8 @@ from app.network.vocabulary import B2B_ID_MAX, OBJECT_ID_MAX, PO_NUMBER_MAX
 from app.orders.models import PurchaseOrder
 from tests.browser.axe import assert_fits
 from tests.buyer import Buyer, resp
+from tests.fixture_types import Deliver
+from tests.serving import Network
 
 WORD = "PIECESPERSTANDARDEXPORTCARTON" * 6
 """A text without a place to break."""
@@ -46,7 +48,9 @@ def stretched(value: Any, name: str = "") -> Any:
 
 
 @pytest.fixture
-def order(buyer: Buyer, session: Session, deliver: Any, confirm: Callable[..., str], network: Any) -> int:
+def order(
+    buyer: Buyer, session: Session, deliver: Deliver, confirm: Callable[..., str], network: Network
+) -> int:
     """An order with long text in every field, which the buyer changed after it was confirmed."""
     body = stretched(buyer.bodies[0])
     line = body["purchaseOrder"]["itemLists"][0]

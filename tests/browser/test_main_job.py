@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
+
+from tests.fixture_types import Arrive, ChangePartner
+from tests.people import Browser
+from tests.serving import Network
 
 
 def open_order(page: Page, site: str, order_id: int) -> None:
@@ -15,7 +18,7 @@ def open_order(page: Page, site: str, order_id: int) -> None:
 
 
 def test_confirm_and_reject_are_delivered(
-    page: Page, site: str, sign_in: Callable[[str], None], arrive: Any, network: Any
+    page: Page, site: str, sign_in: Callable[[str], None], arrive: Arrive, network: Network
 ) -> None:
     _, second = arrive(2)
     sign_in("asha")
@@ -39,7 +42,12 @@ def test_confirm_and_reject_are_delivered(
 
 
 def test_failed_response_is_retried_and_resent_by_support(
-    page: Page, site: str, sign_in: Callable[[str], None], order_id: int, network: Any, change_partner: Any
+    page: Page,
+    site: str,
+    sign_in: Callable[[str], None],
+    order_id: int,
+    network: Network,
+    change_partner: ChangePartner,
 ) -> None:
     # The automatic retry is delayed, so that Ravi's resend comes first.
     change_partner(retry_schedule=[3600])
@@ -62,7 +70,7 @@ def test_failed_response_is_retried_and_resent_by_support(
 
 @pytest.mark.parametrize("name", ["meera", "ravi", "admin"])
 def test_webhook_page_is_readable_without_respond_permission(
-    page: Page, site: str, sign_in: Callable[[str], None], arrive: Any, asha: Any, name: str
+    page: Page, site: str, sign_in: Callable[[str], None], arrive: Arrive, asha: Browser, name: str
 ) -> None:
     asha.respond(arrive(1)[0], remarks="Will ship on 4 December")
     sign_in(name)

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.fixture_types import Arrive
+
 """Milliseconds to wait for the page on a busy machine."""
 
 
@@ -63,7 +65,7 @@ def test_changed_value_of_a_line_is_marked_until_it_is_as_ordered(form: Page) ->
 
 
 def test_reject_hides_lines_unless_one_is_edited(
-    page: Page, site: str, sign_in: Callable[[str], None], arrive: Any
+    page: Page, site: str, sign_in: Callable[[str], None], arrive: Arrive
 ) -> None:
     sign_in("asha")
     page.goto(f"{site}/orders/{arrive(3)[2]}/answer")

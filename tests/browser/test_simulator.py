@@ -13,13 +13,14 @@ from playwright.sync_api import Browser, Page, expect
 
 from app.demo.simulator import create_simulator
 from app.network.reader import dumps
+from app.partners.models import Partner
 from tests.browser.axe import assert_accessible, assert_fits
 from tests.buyer import INBOUND_KEY
 from tests.serving import served
 
 
 @pytest.fixture
-def simulator_site(site: str, partner: Any, example_bodies: list[dict[str, Any]]) -> Iterator[str]:
+def simulator_site(site: str, partner: Partner, example_bodies: list[dict[str, Any]]) -> Iterator[str]:
     """The simulator with three sent orders and two received responses, one of them repeated."""
     simulator = create_simulator(send_to=site, inbound_key=INBOUND_KEY, orders=example_bodies[:3])
     with served(simulator) as url:

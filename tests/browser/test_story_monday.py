@@ -20,13 +20,15 @@ from app.db import Database
 from app.orders.models import PurchaseOrder, Revision
 from tests.browser.keys import press
 from tests.buyer import Buyer
+from tests.fixture_types import Arrive, Confirm
+from tests.serving import Network
 
 URGENT = 3
 TABS_MAX = 40
 
 
 @pytest.fixture
-def desk(arrive: Any, confirm: Any, buyer: Buyer, database: Database, changed: int, new: int) -> None:
+def desk(arrive: Arrive, confirm: Confirm, buyer: Buyer, database: Database, changed: int, new: int) -> None:
     """Asha's desk on Monday: some responses are out of date, and of the new orders 3 are urgent."""
     ids = arrive(changed + URGENT)
     for number, order_id in enumerate(ids[:changed]):
@@ -151,7 +153,7 @@ def test_monday_with_340_new_orders_is_worked_off(
     page: Page,
     site: str,
     sign_in: Callable[[str], None],
-    network: Any,
+    network: Network,
     hands: type[Mouse],
     width: int,
     changed: int,

@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 from app.delivery.models import MessageState
 from tests.browser.keys import press
 from tests.delivery.queries import all_messages
+from tests.fixture_types import Arrive, MoveClock
+from tests.serving import Network
 from tests.tasks.conftest import mail_server, send, settings
 from tests.waiting import wait_until
 
@@ -66,9 +68,9 @@ def test_partner_down_for_two_hours_loses_nothing(
     page: Page,
     site: str,
     sign_in: Callable[[str], None],
-    arrive: Any,
-    network: Any,
-    move_clock: Any,
+    arrive: Arrive,
+    network: Network,
+    move_clock: MoveClock,
     deliver: Callable[[], Counter[str]],
     send: Callable[[], int],
     mail_server: Any,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -18,6 +17,7 @@ from app.db import Database
 from app.delivery.models import Message
 from tests.browser.axe import violations
 from tests.browser.keys import press
+from tests.fixture_types import Arrive
 
 PO_NUMBER = "ARA/2611/45010"
 REMARK = "40 now, 60 in two weeks, price as agreed"
@@ -29,7 +29,7 @@ TABS_MAX = 120
 
 
 @pytest.fixture
-def order_id(arrive: Any) -> int:
+def order_id(arrive: Arrive) -> int:
     """An order of 100 bearings and a solar module, among others."""
     return int(arrive(4)[3])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -17,13 +16,14 @@ from app.notifications.models import Event, Notification
 from app.orders.models import PurchaseOrder
 from tests.browser.axe import violations
 from tests.browser.keys import press
+from tests.fixture_types import Arrive
 from tests.people import BEARINGS
 
 SignIn = Callable[[str], None]
 
 
 @pytest.fixture
-def orders_of_asha(arrive: Any, database: Database) -> int:
+def orders_of_asha(arrive: Arrive, database: Database) -> int:
     """How many orders of Triveni Bearings are assigned to Asha, who is ill."""
     arrive(12)
     with database.writing() as session:

@@ -21,6 +21,9 @@ from app.network.reader import dumps
 from app.orders.models import PurchaseOrder
 from app.partners.models import Partner
 from app.partners.queries import partner_by_name, partner_with_key
+from tests.fixture_types import Arrive, Deliver
+from tests.people import Browser
+from tests.serving import Network
 
 
 def run(app: Flask, *arguments: str, **options: Any) -> Any:
@@ -218,7 +221,7 @@ def test_partners_add_invalid_partner_adds_nothing(
 
 
 def test_partners_pause_stores_the_reason_and_resume_ends_it(
-    app: Flask, session: Session, partner: Any
+    app: Flask, session: Session, partner: Partner
 ) -> None:
     assert run(app, "partners", "pause", partner.name, "--reason", "maintenance").exit_code == 0
     paused = partner_by_name(session, partner.name)
@@ -231,7 +234,7 @@ def test_partners_pause_stores_the_reason_and_resume_ends_it(
 
 
 @pytest.mark.sqlite
-def test_partners_pause_needs_a_visible_reason(app: Flask, session: Session, partner: Any) -> None:
+def test_partners_pause_needs_a_visible_reason(app: Flask, session: Session, partner: Partner) -> None:
     for reason in ("", " \u200b"):
         result = run(app, "partners", "pause", partner.name, "--reason", reason)
         assert (result.exit_code, result.output) == (1, "Error: Enter a reason.\n")
@@ -241,7 +244,7 @@ def test_partners_pause_needs_a_visible_reason(app: Flask, session: Session, par
 
 @pytest.mark.sqlite
 def test_partners_pause_of_a_paused_partner_keeps_the_first_reason(
-    app: Flask, session: Session, partner: Any
+    app: Flask, session: Session, partner: Partner
 ) -> None:
     run(app, "partners", "pause", partner.name, "--reason", "maintenance")
     again = run(app, "partners", "pause", partner.name, "--reason", "another")
@@ -252,7 +255,7 @@ def test_partners_pause_of_a_paused_partner_keeps_the_first_reason(
 
 @pytest.mark.parametrize("shape", ["lines", "array", "objects"])
 def test_orders_import_accepts_every_shape_and_ignores_repeats(
-    app: Flask, session: Session, partner: Any, tmp_path: Path, example_bodies: list[Any], shape: str
+    app: Flask, session: Session, partner: Partner, tmp_path: Path, example_bodies: list[Any], shape: str
 ) -> None:
     files = [tmp_path / "orders.json"]
     if shape == "lines":
@@ -271,7 +274,7 @@ def test_orders_import_accepts_every_shape_and_ignores_repeats(
 
 
 def test_orders_import_reports_invalid_lines_and_imports_the_rest(
-    app: Flask, partner: Any, example_bodies: list[Any]
+    app: Flask, partner: Partner, example_bodies: list[Any]
 ) -> None:
     lines = [dumps(body) for body in example_bodies[:4]]
     lines[1] = lines[1].replace(b'"subject":', b'"theme":')
@@ -295,7 +298,7 @@ def test_deliver_once_with_nothing_due_prints_zero_counts(app: Flask) -> None:
 
 
 def test_resend_since_a_time_resends_and_counts(
-    app: Flask, asha: Any, arrive: Any, deliver: Any, network: Any
+    app: Flask, asha: Browser, arrive: Arrive, deliver: Deliver, network: Network
 ) -> None:
     network.behave("refuse", times=2)
     for order_id in arrive(2):

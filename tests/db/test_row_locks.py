@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -15,10 +14,11 @@ from app.orders.bulk_response import create_plan
 from app.orders.models import BulkItem, BulkSource
 from app.orders.queries import order_for_update
 from app.partners.queries import partner_for_update
+from tests.fixture_types import Arrive
 
 
 @pytest.mark.postgresql
-def test_row_that_others_refer_to_can_be_locked(database: Database, arrive: Any) -> None:
+def test_row_that_others_refer_to_can_be_locked(database: Database, arrive: Arrive) -> None:
     (order_id,) = arrive(1)
     with database.writing() as first, database.writing() as second:
         asha = person_by_id(first, 1)

@@ -46,7 +46,9 @@ from tests.chaos.run import start
 from tests.delivery import misbehaving
 from tests.delivery.queries import all_messages, message_of
 from tests.delivery.workers import running_worker
+from tests.fixture_types import ChangePartner, ConfirmOrders, Deliver, MoveClock, Resend
 from tests.people import Browser
+from tests.serving import Network
 from tests.waiting import wait_until
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -302,11 +304,11 @@ def test_each_attempt_of_a_batch_is_counted(database: Database, session: Session
 
 
 def test_unavailable_partner_is_held_without_using_up_attempts(
-    confirm_orders: Any,
-    deliver: Any,
+    confirm_orders: ConfirmOrders,
+    deliver: Deliver,
     session: Session,
     partner: Partner,
-    move_clock: Any,
+    move_clock: MoveClock,
     unreachable_partner: Any,
 ) -> None:
     unreachable_partner()
@@ -324,13 +326,13 @@ def test_unavailable_partner_is_held_without_using_up_attempts(
 
 
 def test_breaker_opening_and_recovery_are_recorded_once_each(
-    confirm_orders: Any,
-    deliver: Any,
-    change_partner: Any,
+    confirm_orders: ConfirmOrders,
+    deliver: Deliver,
+    change_partner: ChangePartner,
     session: Session,
     partner: Partner,
-    network: Any,
-    move_clock: Any,
+    network: Network,
+    move_clock: MoveClock,
     unreachable_partner: Any,
     meera: Browser,
 ) -> None:
@@ -361,13 +363,13 @@ def test_breaker_opening_and_recovery_are_recorded_once_each(
 
 
 def test_long_outage_ends_with_ordered_and_gradual_delivery(
-    confirm_orders: Any,
-    deliver: Any,
-    change_partner: Any,
+    confirm_orders: ConfirmOrders,
+    deliver: Deliver,
+    change_partner: ChangePartner,
     session: Session,
     partner: Partner,
-    network: Any,
-    move_clock: Any,
+    network: Network,
+    move_clock: MoveClock,
     unreachable_partner: Any,
 ) -> None:
     unreachable_partner()
@@ -393,7 +395,7 @@ def test_long_outage_ends_with_ordered_and_gradual_delivery(
 # SQLite has one writer, so no row is ever locked by another.
 @pytest.mark.postgresql
 def test_recovery_does_not_wait_for_a_locked_message(
-    confirm_orders: Any, database: Database, session: Session, partner: Partner
+    confirm_orders: ConfirmOrders, database: Database, session: Session, partner: Partner
 ) -> None:
     locked, free = confirm_orders(2)
     now = clock.now()
@@ -414,7 +416,12 @@ def test_recovery_does_not_wait_for_a_locked_message(
 
 
 def test_manual_attempt_bypasses_the_breaker_and_does_not_affect_it(
-    confirm_orders: Any, deliver: Any, database: Database, session: Session, partner: Partner, resend: Any
+    confirm_orders: ConfirmOrders,
+    deliver: Deliver,
+    database: Database,
+    session: Session,
+    partner: Partner,
+    resend: Resend,
 ) -> None:
     held, requested = confirm_orders(2)
     now = clock.now()
@@ -427,7 +434,12 @@ def test_manual_attempt_bypasses_the_breaker_and_does_not_affect_it(
 
 
 def test_rate_limit_holds_across_workers(
-    app: Flask, database: Database, session: Session, partner: Partner, network: Any, change_partner: Any
+    app: Flask,
+    database: Database,
+    session: Session,
+    partner: Partner,
+    network: Network,
+    change_partner: ChangePartner,
 ) -> None:
     rate, count = 20.0, 30
     change_partner(rate_per_minute=int(rate * 60), concurrency=8)
@@ -440,7 +452,7 @@ def test_rate_limit_holds_across_workers(
 
 
 def test_concurrency_limit_holds_across_processes(
-    app: Flask, database: Database, session: Session, partner: Partner, change_partner: Any
+    app: Flask, database: Database, session: Session, partner: Partner, change_partner: ChangePartner
 ) -> None:
     under_way, most, lock = 0, 0, threading.Lock()
 
@@ -468,7 +480,7 @@ def test_concurrency_limit_holds_across_processes(
 
 
 def test_partner_that_times_out_does_not_delay_others(
-    app: Flask, database: Database, session: Session, partner: Partner, network: Any
+    app: Flask, database: Database, session: Session, partner: Partner, network: Network
 ) -> None:
     with misbehaving.FakePartner(misbehaving.Connection.stall) as stuck, database.writing() as other:
         slow, _ = partner_service.add(
@@ -497,7 +509,7 @@ def test_partner_that_times_out_does_not_delay_others(
 
 
 def test_two_workers_claim_no_more_than_the_concurrency_limit(
-    confirm_orders: Any, database: Database, change_partner: Any
+    confirm_orders: ConfirmOrders, database: Database, change_partner: ChangePartner
 ) -> None:
     confirm_orders(12)
     change_partner(concurrency=3)
@@ -519,7 +531,7 @@ def test_two_workers_claim_no_more_than_the_concurrency_limit(
 
 
 @pytest.fixture
-def unreachable_partner(change_partner: Any) -> Callable[[], None]:
+def unreachable_partner(change_partner: ChangePartner) -> Callable[[], None]:
     """Set the partner's URL to a port without a listener."""
 
     def unreachable_partner() -> None:

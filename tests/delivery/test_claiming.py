@@ -28,6 +28,7 @@ from app.delivery.retry_policy import DEFAULT_SCHEDULE
 from app.network.signing import new_secret, verify
 from app.partners import service as partner_service
 from app.partners.models import Partner
+from tests.fixture_types import Arrive, ChangePartner, Confirm, ConfirmOrders, Resend
 
 SECRET = new_secret()
 DEADLINE = timedelta(seconds=1.0 + LEASE_MARGIN_SECONDS)
@@ -53,7 +54,7 @@ def probe_at(session: Session, partner: Partner) -> Any:
 
 
 def test_claimed_probe_holds_all_others_until_its_lease_ends(
-    confirm_orders: Any, database: Database, session: Session, partner: Partner
+    confirm_orders: ConfirmOrders, database: Database, session: Session, partner: Partner
 ) -> None:
     confirm_orders(3)
     now = clock.now()
@@ -69,7 +70,7 @@ def test_claimed_probe_holds_all_others_until_its_lease_ends(
 # SQLite has one writer, so no row is ever locked by another.
 @pytest.mark.postgresql
 def test_probe_slot_is_not_reserved_without_a_message(
-    arrive: Any, confirm: Any, database: Database, session: Session, partner: Partner
+    arrive: Arrive, confirm: Confirm, database: Database, session: Session, partner: Partner
 ) -> None:
     confirm(arrive(1)[0])
     now = clock.now()
@@ -84,7 +85,7 @@ def test_probe_slot_is_not_reserved_without_a_message(
 # SQLite has one writer, so no row is ever locked by another.
 @pytest.mark.postgresql
 def test_partner_whose_breaker_is_locked_is_skipped(
-    arrive: Any, confirm: Any, database: Database, partner: Partner
+    arrive: Arrive, confirm: Confirm, database: Database, partner: Partner
 ) -> None:
     confirm(arrive(1)[0])
     now = clock.now()
@@ -107,7 +108,7 @@ def test_share_leaves_a_sender_free_only_for_other_partners(senders: int, partne
 
 
 def test_single_sender_serves_several_partners(
-    confirm_orders: Any, database: Database, partner: Partner
+    confirm_orders: ConfirmOrders, database: Database, partner: Partner
 ) -> None:
     with database.writing() as session:
         partner_service.add(session, "Other network", base_url="https://other.example")
@@ -117,7 +118,7 @@ def test_single_sender_serves_several_partners(
 
 
 def test_messages_in_flight_count_toward_the_share(
-    confirm_orders: Any, database: Database, partner: Partner, change_partner: Any
+    confirm_orders: ConfirmOrders, database: Database, partner: Partner, change_partner: ChangePartner
 ) -> None:
     with database.writing() as session:
         partner_service.add(session, "Other network", base_url="https://other.example")
@@ -130,7 +131,7 @@ def test_messages_in_flight_count_toward_the_share(
 
 
 def test_only_partner_may_use_all_senders(
-    confirm_orders: Any, database: Database, change_partner: Any
+    confirm_orders: ConfirmOrders, database: Database, change_partner: ChangePartner
 ) -> None:
     change_partner(concurrency=8)
     confirm_orders(4)
@@ -138,7 +139,7 @@ def test_only_partner_may_use_all_senders(
 
 
 def test_partner_at_its_concurrency_limit_is_checked_again_soon(
-    confirm_orders: Any, database: Database, change_partner: Any
+    confirm_orders: ConfirmOrders, database: Database, change_partner: ChangePartner
 ) -> None:
     change_partner(concurrency=1)
     confirm_orders(2)
@@ -150,7 +151,7 @@ def test_partner_at_its_concurrency_limit_is_checked_again_soon(
 
 
 def test_future_message_is_checked_when_it_is_due(
-    confirm_orders: Any, database: Database, partner: Partner
+    confirm_orders: ConfirmOrders, database: Database, partner: Partner
 ) -> None:
     first, second = confirm_orders(2)
     now = clock.now()
@@ -162,7 +163,7 @@ def test_future_message_is_checked_when_it_is_due(
 
 
 def test_paused_partner_gets_nothing_and_is_not_checked_again(
-    arrive: Any, confirm: Any, database: Database, change_partner: Any
+    arrive: Arrive, confirm: Confirm, database: Database, change_partner: ChangePartner
 ) -> None:
     confirm(arrive(1)[0])
     change_partner(paused_at=clock.now())
@@ -170,7 +171,7 @@ def test_paused_partner_gets_nothing_and_is_not_checked_again(
 
 
 def test_paused_partner_gets_manually_requested_messages(
-    confirm_orders: Any, database: Database, change_partner: Any
+    confirm_orders: ConfirmOrders, database: Database, change_partner: ChangePartner
 ) -> None:
     _, requested = confirm_orders(2)
     now = clock.now()
@@ -188,7 +189,7 @@ def test_paused_partner_gets_manually_requested_messages(
 
 
 def test_open_breaker_is_checked_at_the_probe_or_an_earlier_request(
-    confirm_orders: Any, database: Database, partner: Partner
+    confirm_orders: ConfirmOrders, database: Database, partner: Partner
 ) -> None:
     _, requested = confirm_orders(2)
     now = clock.now()
@@ -245,7 +246,7 @@ def test_next_time_of_a_partner_that_is_not_due_survives_a_claim(
 
 @pytest.mark.sqlite
 def test_partner_with_the_fewest_messages_in_flight_comes_first(
-    confirm_orders: Any, database: Database, partner: Partner
+    confirm_orders: ConfirmOrders, database: Database, partner: Partner
 ) -> None:
     first, _, last = confirm_orders(3)
     with database.writing() as session:
@@ -263,7 +264,7 @@ def test_claimed_message_has_all_settings_of_its_partner(
     database: Database,
     session: Session,
     partner: Partner,
-    change_partner: Any,
+    change_partner: ChangePartner,
 ) -> None:
     now = clock.now()
     change_partner(
@@ -323,7 +324,7 @@ def test_claimed_message_has_all_settings_of_its_partner(
 
 @pytest.mark.sqlite
 def test_partner_without_settings_gets_the_defaults(
-    arrive: Any, confirm: Any, database: Database, partner: Partner
+    arrive: Arrive, confirm: Confirm, database: Database, partner: Partner
 ) -> None:
     confirm(arrive(1)[0])
     (claimed,) = claim_now(database).messages
@@ -334,7 +335,7 @@ def test_partner_without_settings_gets_the_defaults(
 
 @pytest.mark.sqlite
 def test_oldest_due_messages_are_claimed_first(
-    confirm_orders: Any, database: Database, partner: Partner
+    confirm_orders: ConfirmOrders, database: Database, partner: Partner
 ) -> None:
     ids = confirm_orders(4)
     now = clock.now()
@@ -347,7 +348,7 @@ def test_oldest_due_messages_are_claimed_first(
 
 @pytest.mark.sqlite
 def test_manual_probe_does_not_reserve_the_slot(
-    confirm_orders: Any, database: Database, session: Session, partner: Partner, resend: Any
+    confirm_orders: ConfirmOrders, database: Database, session: Session, partner: Partner, resend: Resend
 ) -> None:
     _, requested = confirm_orders(2)
     now = clock.now()

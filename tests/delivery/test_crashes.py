@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.delivery.models import MessageState
@@ -16,13 +16,14 @@ from tests.bench.setup import add_orders, confirm_all
 from tests.chaos import child
 from tests.chaos.run import Counts, Plan, count, partner_that_records, run_chaos, start
 from tests.delivery.queries import all_messages
+from tests.fixture_types import ChangePartner
 from tests.waiting import wait_until
 
 SENDERS = 4
 
 
 @pytest.fixture
-def record(change_partner: Any, tmp_path: Path) -> Iterator[Path]:
+def record(change_partner: ChangePartner, tmp_path: Path) -> Iterator[Path]:
     """The requests that a partner in its own process received."""
     with partner_that_records(tmp_path) as (url, record):
         change_partner(base_url=url, concurrency=2 * SENDERS)
@@ -31,7 +32,7 @@ def record(change_partner: Any, tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("point", child.POINTS)
 def test_killed_worker_loses_nothing_and_repeats_only_open_attempts(
-    point: str, app: Flask, database: Database, partner: Partner, record: Path, session: Any
+    point: str, app: Flask, database: Database, partner: Partner, record: Path, session: Session
 ) -> None:
     confirm_all(app, 1, add_orders(app, partner.id, 12))
     killed = start(database.url, {"senders": SENDERS, "lease_margin": 0.5}, point, passes=2)

@@ -28,8 +28,10 @@ from tests.bench.setup import add_orders, confirm_all, fresh_app, populate
 from tests.chaos.run import Counts, count, partner_that_records, start
 from tests.delivery.queries import all_messages
 from tests.delivery.workers import running_worker
+from tests.fixture_types import Arrive, ChangePartner, Confirm
 from tests.people import Browser, ParsedResponse, sign_in
 from tests.postgresql import Server
+from tests.serving import Network
 from tests.waiting import wait_until
 
 
@@ -42,7 +44,12 @@ def has_more_lines(file: Path, count: int) -> Callable[[], bool]:
 
 
 def test_several_workers_send_each_message_once(
-    app: Flask, database: Database, session: Session, partner: Partner, tmp_path: Path, change_partner: Any
+    app: Flask,
+    database: Database,
+    session: Session,
+    partner: Partner,
+    tmp_path: Path,
+    change_partner: ChangePartner,
 ) -> None:
     with partner_that_records(tmp_path) as (url, record):
         change_partner(base_url=url, concurrency=12)
@@ -58,7 +65,12 @@ def test_several_workers_send_each_message_once(
 
 
 def test_worker_without_notifications_polls(
-    order_id: int, confirm: Any, database: Database, session: Session, network: Any, monkeypatch: Any
+    order_id: int,
+    confirm: Confirm,
+    database: Database,
+    session: Session,
+    network: Network,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("app.delivery.service.notify", lambda *_: None)
     monkeypatch.setattr(wakeup._DataVersion, "changed", lambda _: False)
@@ -70,7 +82,7 @@ def test_worker_without_notifications_polls(
 
 @pytest.mark.postgresql
 def test_worker_continues_after_its_connections_are_cut(
-    arrive: Any, confirm: Any, database: Database, session: Session, network: Any
+    arrive: Arrive, confirm: Confirm, database: Database, session: Session, network: Network
 ) -> None:
     first, second = arrive(2)
     with running_worker(database):
@@ -174,11 +186,11 @@ def locked_by_another_process(database: Database) -> Iterator[None]:
 
 @pytest.mark.sqlite
 def test_locked_sqlite_file_is_waited_for(
-    arrive: Any,
-    confirm: Any,
+    arrive: Arrive,
+    confirm: Confirm,
     database: Database,
     session: Session,
-    network: Any,
+    network: Network,
     impatient: Flask,
     caplog: Any,
 ) -> None:
@@ -217,7 +229,13 @@ class Disk:
 
 @pytest.mark.sqlite
 def test_full_disk_is_retried_and_reported_on_pages(
-    arrive: Any, confirm: Any, database: Database, session: Session, network: Any, asha: Browser, caplog: Any
+    arrive: Arrive,
+    confirm: Confirm,
+    database: Database,
+    session: Session,
+    network: Network,
+    asha: Browser,
+    caplog: Any,
 ) -> None:
     ids = arrive(32)
     for order_id in ids[:12]:

@@ -39,6 +39,8 @@ from app.delivery.worker import DeliveryWorker
 from app.partners.models import Partner
 from app.reports.delivery_health import RANGES
 from tests.delivery.counts import BOUNDS, assert_exact, durations
+from tests.fixture_types import Arrive, ClaimOne, Confirm, ConfirmOrders, Deliver, MoveClock, Reclaim
+from tests.serving import Network
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 # --- Percentiles
@@ -92,7 +94,7 @@ def test_durations_of_two_periods_add_up(first: list[float], second: list[float]
 
 
 @pytest.fixture
-def at_noon(move_clock: Any) -> None:
+def at_noon(move_clock: MoveClock) -> None:
     move_clock(seconds=(NOON - clock.now()).total_seconds())
 
 
@@ -195,7 +197,11 @@ def test_totals_match_a_plain_count_whenever_rows_are_folded(
 
 
 def test_attempts_of_the_worker_are_counted_before_and_after_folding(
-    database: Database, confirm_orders: Any, deliver: Any, network: Any, move_clock: Any
+    database: Database,
+    confirm_orders: ConfirmOrders,
+    deliver: Deliver,
+    network: Network,
+    move_clock: MoveClock,
 ) -> None:
     network.behave("503", times=2)
     confirm_orders(4)
@@ -251,7 +257,12 @@ def deliveries(database: Database) -> int:
 
 
 def test_interrupted_attempt_reported_late_counts_with_both_outcomes(
-    database: Database, arrive: Any, confirm: Any, move_clock: Any, claim_one: Any, reclaim: Any
+    database: Database,
+    arrive: Arrive,
+    confirm: Confirm,
+    move_clock: MoveClock,
+    claim_one: ClaimOne,
+    reclaim: Reclaim,
 ) -> None:
     confirm(arrive(1)[0])
     claimed = claim_one()
@@ -265,7 +276,7 @@ def test_interrupted_attempt_reported_late_counts_with_both_outcomes(
 
 
 def test_attempt_recorded_twice_counts_once(
-    database: Database, arrive: Any, confirm: Any, claim_one: Any
+    database: Database, arrive: Arrive, confirm: Confirm, claim_one: ClaimOne
 ) -> None:
     confirm(arrive(1)[0])
     finished = delivered_end(claim_one(), clock.now())
@@ -276,7 +287,12 @@ def test_attempt_recorded_twice_counts_once(
 
 
 def test_message_delivered_by_two_attempts_counts_once(
-    database: Database, arrive: Any, confirm: Any, move_clock: Any, claim_one: Any, reclaim: Any
+    database: Database,
+    arrive: Arrive,
+    confirm: Confirm,
+    move_clock: MoveClock,
+    claim_one: ClaimOne,
+    reclaim: Reclaim,
 ) -> None:
     confirm(arrive(1)[0])
     slow = claim_one()
@@ -290,7 +306,7 @@ def test_message_delivered_by_two_attempts_counts_once(
 
 
 def test_statistics_are_rolled_back_with_the_record(
-    database: Database, arrive: Any, confirm: Any, claim_one: Any
+    database: Database, arrive: Arrive, confirm: Confirm, claim_one: ClaimOne
 ) -> None:
     confirm(arrive(1)[0])
     finished = delivered_end(claim_one(), clock.now())
@@ -303,7 +319,7 @@ def test_statistics_are_rolled_back_with_the_record(
 
 
 def test_concurrent_workers_and_folds_lose_no_attempt(
-    database: Database, confirm_orders: Any, network: Any, monkeypatch: pytest.MonkeyPatch
+    database: Database, confirm_orders: ConfirmOrders, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Fold rows of the current minute too.
     monkeypatch.setattr(statistics, "FOLDS", ((timedelta(minutes=-2), 30), (timedelta(minutes=-2), ALL_TIME)))

@@ -28,11 +28,13 @@ from tests.chaos.run import start
 from tests.delivery import misbehaving
 from tests.delivery.queries import all_messages, message_of
 from tests.delivery.workers import running_worker
+from tests.fixture_types import ChangePartner
+from tests.serving import Network
 from tests.waiting import wait_until
 
 
 @pytest.fixture
-def slow_partner(change_partner: Any) -> Iterator[misbehaving.FakePartner]:
+def slow_partner(change_partner: ChangePartner) -> Iterator[misbehaving.FakePartner]:
     """The partner responds after 1.5 seconds."""
 
     def script(connection: misbehaving.Connection) -> None:
@@ -81,7 +83,12 @@ def test_signal_handler_that_outlasts_a_wait_does_not_block_the_worker() -> None
 
 
 def test_suspended_worker_loses_its_lease_and_still_records_its_attempt(
-    app: Flask, database: Database, session: Session, partner: Partner, slow_partner: Any, change_partner: Any
+    app: Flask,
+    database: Database,
+    session: Session,
+    partner: Partner,
+    slow_partner: Any,
+    change_partner: ChangePartner,
 ) -> None:
     change_partner(deadline_seconds=4)
     (order_id,) = add_orders(app, partner.id, 1)
@@ -107,7 +114,7 @@ def test_suspended_worker_loses_its_lease_and_still_records_its_attempt(
 
 
 def test_claim_with_unknown_commit_is_sent_once_after_its_lease(
-    message_id: str, database: Database, session: Session, network: Any, monkeypatch: Any
+    message_id: str, database: Database, session: Session, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fails = iter([True])
 
@@ -127,7 +134,7 @@ def test_claim_with_unknown_commit_is_sent_once_after_its_lease(
 
 
 @pytest.mark.postgresql
-def test_clock_on_postgresql_is_the_servers(database: Database, monkeypatch: Any) -> None:
+def test_clock_on_postgresql_is_the_servers(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     with database.reading() as session:
         before = clock.now()
 

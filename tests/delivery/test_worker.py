@@ -26,11 +26,24 @@ from app.partners.models import Partner, PauseCode
 from tests.buyer import message_of, order_of
 from tests.delivery.misbehaving import Connection, FakePartner, response
 from tests.delivery.workers import running_worker
+from tests.fixture_types import (
+    Arrive,
+    ChangePartner,
+    ClaimOne,
+    Confirm,
+    ConfirmOrders,
+    Deliver,
+    MoveClock,
+    PausePartner,
+    Reclaim,
+    Resend,
+)
+from tests.serving import Network
 from tests.waiting import wait_until
 
 
 def test_confirmation_reaches_the_partner_byte_for_byte(
-    order_id: int, confirm: Any, deliver: Any, session: Session, network: Any
+    order_id: int, confirm: Confirm, deliver: Deliver, session: Session, network: Network
 ) -> None:
     message_id = confirm(order_id, remarks="Will ship on 4 December")
     assert deliver() == {"delivered": 1}
@@ -51,7 +64,7 @@ def test_confirmation_reaches_the_partner_byte_for_byte(
 
 
 def test_attempt_keeps_request_and_response_without_secrets(
-    message_id: str, deliver: Any, session: Session
+    message_id: str, deliver: Deliver, session: Session
 ) -> None:
     deliver()
     (attempt,) = message_of(session, message_id).attempts
@@ -68,7 +81,9 @@ def test_attempt_keeps_request_and_response_without_secrets(
     assert attempt.response_size == len(attempt.response_body)
 
 
-def test_attempt_is_committed_before_the_request(message_id: str, claim_one: Any, session: Session) -> None:
+def test_attempt_is_committed_before_the_request(
+    message_id: str, claim_one: ClaimOne, session: Session
+) -> None:
     claim_one()
     message = message_of(session, message_id)
     assert message.state is MessageState.SENDING
@@ -76,7 +91,7 @@ def test_attempt_is_committed_before_the_request(message_id: str, claim_one: Any
 
 
 def test_unavailable_partner_is_retried_on_schedule(
-    message_id: str, deliver: Any, session: Session, network: Any, move_clock: Any
+    message_id: str, deliver: Deliver, session: Session, network: Network, move_clock: MoveClock
 ) -> None:
     network.behave("503", times=2)
     assert deliver() == {"retried": 1}
@@ -100,11 +115,11 @@ def test_unavailable_partner_is_retried_on_schedule(
 def test_message_fails_after_the_last_attempt_and_order_is_open_again(
     order_id: int,
     message_id: str,
-    confirm: Any,
-    deliver: Any,
+    confirm: Confirm,
+    deliver: Deliver,
     session: Session,
-    network: Any,
-    move_clock: Any,
+    network: Network,
+    move_clock: MoveClock,
 ) -> None:
     network.behave("500")
     for _ in range(10):
@@ -121,7 +136,7 @@ def test_message_fails_after_the_last_attempt_and_order_is_open_again(
 
 
 def test_refused_message_keeps_the_partners_reply(
-    order_id: int, message_id: str, deliver: Any, session: Session, network: Any
+    order_id: int, message_id: str, deliver: Deliver, session: Session, network: Network
 ) -> None:
     network.behave("refuse", error_cd="BPR012", error_dtl="Remarks are not acceptable")
     assert deliver() == {"refused": 1}
@@ -132,7 +147,7 @@ def test_refused_message_keeps_the_partners_reply(
 
 
 def test_resend_is_another_attempt_with_the_same_bytes_id_and_the_actor(
-    message_id: str, deliver: Any, resend: Any, session: Session, network: Any
+    message_id: str, deliver: Deliver, resend: Resend, session: Session, network: Network
 ) -> None:
     network.behave("refuse", times=1)
     deliver()
@@ -149,7 +164,12 @@ def test_resend_is_another_attempt_with_the_same_bytes_id_and_the_actor(
 
 
 def test_failed_resend_restores_the_previous_state(
-    message_id: str, deliver: Any, resend: Any, session: Session, network: Any, move_clock: Any
+    message_id: str,
+    deliver: Deliver,
+    resend: Resend,
+    session: Session,
+    network: Network,
+    move_clock: MoveClock,
 ) -> None:
     network.behave("503")
     deliver()
@@ -175,7 +195,7 @@ def test_failed_resend_restores_the_previous_state(
 
 @pytest.mark.parametrize("state", [MessageState.DELIVERED, MessageState.SENDING, MessageState.CANCELED])
 def test_resend_of_delivered_sending_or_canceled_message_is_rejected(
-    message_id: str, database: Database, state: MessageState, resend: Any
+    message_id: str, database: Database, state: MessageState, resend: Resend
 ) -> None:
     with database.writing() as other:
         other.get_one(Message, message_id).state = state
@@ -185,7 +205,7 @@ def test_resend_of_delivered_sending_or_canceled_message_is_rejected(
 
 
 def test_resend_of_a_superseded_response_is_rejected(
-    order_id: int, confirm: Any, deliver: Any, resend: Any, network: Any
+    order_id: int, confirm: Confirm, deliver: Deliver, resend: Resend, network: Network
 ) -> None:
     network.behave("refuse", times=1)
     older = confirm(order_id)
@@ -197,7 +217,12 @@ def test_resend_of_a_superseded_response_is_rejected(
 
 
 def test_paused_partner_gets_only_manual_attempts(
-    arrive: Any, confirm: Any, deliver: Any, resend: Any, session: Session, pause_partner: Any
+    arrive: Arrive,
+    confirm: Confirm,
+    deliver: Deliver,
+    resend: Resend,
+    session: Session,
+    pause_partner: PausePartner,
 ) -> None:
     first, second = arrive(2)
     held, requested = confirm(first), confirm(second)
@@ -209,7 +234,7 @@ def test_paused_partner_gets_only_manual_attempts(
 
 
 def test_three_consecutive_rejected_keys_pause_the_partner(
-    confirm_orders: Any, deliver: Any, session: Session, network: Any, partner: Partner
+    confirm_orders: ConfirmOrders, deliver: Deliver, session: Session, network: Network, partner: Partner
 ) -> None:
     network.behave("401")
     confirm_orders(4)
@@ -220,7 +245,7 @@ def test_three_consecutive_rejected_keys_pause_the_partner(
 
 
 def test_accepted_key_resets_the_count_of_refused_keys(
-    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any, partner: Partner
+    arrive: Arrive, confirm: Confirm, deliver: Deliver, session: Session, network: Network, partner: Partner
 ) -> None:
     orders = arrive(6)
 
@@ -243,7 +268,9 @@ def test_accepted_key_resets_the_count_of_refused_keys(
     ]
 
 
-def test_gone_partner_is_paused(message_id: str, deliver: Any, session: Session, network: Any) -> None:
+def test_gone_partner_is_paused(
+    message_id: str, deliver: Deliver, session: Session, network: Network
+) -> None:
     network.behave("410")
     deliver()
     message = message_of(session, message_id)
@@ -252,7 +279,12 @@ def test_gone_partner_is_paused(message_id: str, deliver: Any, session: Session,
 
 
 def test_message_of_a_lost_worker_is_sent_again_with_the_same_id(
-    message_id: str, deliver: Any, claim_one: Any, session: Session, network: Any, move_clock: Any
+    message_id: str,
+    deliver: Deliver,
+    claim_one: ClaimOne,
+    session: Session,
+    network: Network,
+    move_clock: MoveClock,
 ) -> None:
     claim_one()
     assert deliver() == {}
@@ -266,7 +298,7 @@ def test_message_of_a_lost_worker_is_sent_again_with_the_same_id(
 # SQLite has one writer, so no row is ever locked by another.
 @pytest.mark.postgresql
 def test_expired_message_that_another_worker_has_locked_is_skipped(
-    confirm_orders: Any, database: Database, session: Session, move_clock: Any
+    confirm_orders: ConfirmOrders, database: Database, session: Session, move_clock: MoveClock
 ) -> None:
     locked, free = confirm_orders(2)
     with database.writing() as lost:
@@ -284,7 +316,7 @@ def test_expired_message_that_another_worker_has_locked_is_skipped(
 
 
 def test_repeatedly_interrupted_message_fails(
-    message_id: str, claim_one: Any, reclaim: Any, session: Session, move_clock: Any
+    message_id: str, claim_one: ClaimOne, reclaim: Reclaim, session: Session, move_clock: MoveClock
 ) -> None:
     for _ in range(INTERRUPTIONS_MAX):
         claim_one()
@@ -296,7 +328,7 @@ def test_repeatedly_interrupted_message_fails(
 
 
 def test_two_workers_never_claim_the_same_message(
-    confirm_orders: Any, database: Database, change_partner: Any
+    confirm_orders: ConfirmOrders, database: Database, change_partner: ChangePartner
 ) -> None:
     ids = set(confirm_orders(12))
     change_partner(concurrency=12)
@@ -321,7 +353,7 @@ def test_two_workers_never_claim_the_same_message(
 
 
 def test_running_worker_wakes_immediately_and_stops_cleanly(
-    order_id: int, confirm: Any, database: Database, session: Session, network: Any
+    order_id: int, confirm: Confirm, database: Database, session: Session, network: Network
 ) -> None:
     with running_worker(database, senders=2):
         time.sleep(0.5)  # until it waits
@@ -331,7 +363,7 @@ def test_running_worker_wakes_immediately_and_stops_cleanly(
 
 
 def test_order_projection_matches_its_messages(
-    arrive: Any, confirm: Any, deliver: Any, session: Session, network: Any
+    arrive: Arrive, confirm: Confirm, deliver: Deliver, session: Session, network: Network
 ) -> None:
     ids = arrive(5)
     network.behave("refuse", times=1)
@@ -352,7 +384,7 @@ def test_order_projection_matches_its_messages(
 
 
 def test_attempt_is_never_overwritten(
-    message_id: str, deliver: Any, session: Session, network: Any, move_clock: Any
+    message_id: str, deliver: Deliver, session: Session, network: Network, move_clock: MoveClock
 ) -> None:
     network.behave("500", times=1)
     deliver()
@@ -383,7 +415,12 @@ TOO_LONG_FOR_AN_INDEX = "".join(chr(0x10000 + 7919 * number % 0x2FFFF) for numbe
     ],
 )
 def test_unrecordable_reply_does_not_block_other_records(
-    reply: bytes, confirm_orders: Any, database: Database, session: Session, change_partner: Any, network: Any
+    reply: bytes,
+    confirm_orders: ConfirmOrders,
+    database: Database,
+    session: Session,
+    change_partner: ChangePartner,
+    network: Network,
 ) -> None:
     first, second = confirm_orders(2)
 
@@ -409,7 +446,11 @@ def test_unrecordable_reply_does_not_block_other_records(
 
 
 def test_reply_that_the_database_rejects_loses_only_its_own_texts(
-    confirm_orders: Any, deliver: Any, database: Database, session: Session, monkeypatch: Any
+    confirm_orders: ConfirmOrders,
+    deliver: Deliver,
+    database: Database,
+    session: Session,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No such reply is known. If one occurs, others are still recorded completely."""
     unstorable, *others = confirm_orders(4)
@@ -431,7 +472,12 @@ def test_reply_that_the_database_rejects_loses_only_its_own_texts(
 
 
 def test_delivery_reported_without_a_lease_is_not_sent_again(
-    message_id: str, session: Session, claim_one: Any, end_attempt: Any, reclaim: Any, move_clock: Any
+    message_id: str,
+    session: Session,
+    claim_one: ClaimOne,
+    end_attempt: Any,
+    reclaim: Reclaim,
+    move_clock: MoveClock,
 ) -> None:
     late = claim_one()
     move_clock(minutes=1)
@@ -449,7 +495,7 @@ def test_delivery_reported_without_a_lease_is_not_sent_again(
 
 
 def test_canceled_resend_of_a_delivered_message_stays_delivered(
-    order_id: int, message_id: str, deliver: Any, database: Database, session: Session, resend: Any
+    order_id: int, message_id: str, deliver: Deliver, database: Database, session: Session, resend: Resend
 ) -> None:
     deliver()
     resend(message_id, include_delivered=True)

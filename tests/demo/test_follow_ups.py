@@ -419,7 +419,7 @@ def test_traffic_interval_is_bounded(simulator: Flask) -> None:
 
 
 def test_traffic_has_all_kinds_and_limits_open_orders(
-    simulator: Flask, client: FlaskClient, product: Product, monkeypatch: Any
+    simulator: Flask, client: FlaskClient, product: Product, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.demo.traffic.OPEN_ORDERS_MAX", 6)
     traffic: TrafficGenerator = simulator.extensions["traffic"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
+import pytest
 from sqlalchemy.orm import Session
 
 from app.demo import start
@@ -23,7 +23,7 @@ def test_simulator_gets_orders_with_current_statuses(
     deliver: Callable[[], Counter[str]],
     partner: Partner,
     session: Session,
-    monkeypatch: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(start, "PARTNER", partner.name)
     first, *_ = arrive(3)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -132,7 +133,7 @@ def test_new_orders_are_received_after_the_seed(
 
 
 @pytest.mark.sqlite
-def test_seed_refuses_a_database_with_data_unless_forced(app: Any, database: Database) -> None:
+def test_seed_refuses_a_database_with_data_unless_forced(app: Flask, database: Database) -> None:
     run = app.test_cli_runner().invoke
     assert run(args=["partners", "add", "real", "--base-url", "https://b2b.example"]).exit_code == 0
     with pytest.raises(NotADemo):
@@ -148,7 +149,7 @@ def test_seed_refuses_a_database_with_data_unless_forced(app: Any, database: Dat
 
 @pytest.mark.sqlite
 @pytest.mark.parametrize("attempts", [1, 10_000])
-def test_seed_with_impossible_counts_is_refused(app: Any, attempts: int) -> None:
+def test_seed_with_impossible_counts_is_refused(app: Flask, attempts: int) -> None:
     done = app.test_cli_runner().invoke(args=["seed", "--messages", "100", "--attempts", str(attempts)])
     assert done.exit_code == 1
     assert "100 messages take" in done.output

@@ -21,7 +21,9 @@ from app.delivery.models import Attempt, Message, MessageNote
 from app.inbound.models import InboundMessage
 from app.orders.models import PurchaseOrder, Revision
 from tests.buyer import Buyer
+from tests.fixture_types import Confirm, Deliver, MoveClock
 from tests.people import Browser, parse_strictly
+from tests.serving import Network
 
 pytestmark = pytest.mark.sqlite
 
@@ -37,9 +39,9 @@ def test_pack_has_every_message_byte_for_byte(
     meera: Browser,
     asha: Browser,
     order_id: int,
-    network: Any,
-    deliver: Any,
-    move_clock: Any,
+    network: Network,
+    deliver: Deliver,
+    move_clock: MoveClock,
     session: Session,
 ) -> None:
     network.behave("fail", times=1)
@@ -82,7 +84,7 @@ def test_checksums_are_correct_and_cover_every_file(meera: Browser, asha: Browse
 
 
 def test_summary_has_no_active_content_or_secrets(
-    meera: Browser, database: Database, order_id: int, confirm: Any
+    meera: Browser, database: Database, order_id: int, confirm: Confirm
 ) -> None:
     message_id = confirm(order_id, remarks="</pre><script>alert(1)</script>")
     hostile = "<img src=x onerror=alert(1)>../../x\u202e"

@@ -34,6 +34,7 @@ from app.network.vocabulary import Kind
 from app.orders.models import PurchaseOrder
 from app.partners.models import Partner
 from app.tasks.models import Job, JobState
+from tests.fixture_types import Arrive, MoveClock, RunJobs
 from tests.people import Browser
 
 SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
@@ -96,7 +97,9 @@ def test_export_has_exactly_the_rows_of_the_list(
                 assert options["filename"].startswith("po-confirm-webhooks-")
 
 
-def test_orders_export_keeps_sort_and_exact_amounts(meera: Browser, arrive: Any, database: Database) -> None:
+def test_orders_export_keeps_sort_and_exact_amounts(
+    meera: Browser, arrive: Arrive, database: Database
+) -> None:
     order_ids = arrive(7)
     with database.writing() as session:
         row = session.get_one(PurchaseOrder, order_ids[0])
@@ -115,7 +118,7 @@ def test_orders_export_keeps_sort_and_exact_amounts(meera: Browser, arrive: Any,
 
 
 def test_received_messages_and_audit_trail_can_be_exported(
-    meera: Browser, arrive: Any, session: Session
+    meera: Browser, arrive: Arrive, session: Session
 ) -> None:
     arrive(3)
     received = read_csv(meera.get("/exports/inbound.csv?effect=applied").data)
@@ -253,7 +256,7 @@ def test_large_export_is_a_job_that_only_its_owner_downloads(
     meera: Browser,
     set_rows_at_once: Any,
     many_messages: Any,
-    run_jobs: Any,
+    run_jobs: RunJobs,
     session: Session,
     form: str,
     app: Flask,
@@ -330,8 +333,8 @@ def test_expired_file_is_removed(
     meera: Browser,
     set_rows_at_once: Any,
     many_messages: Any,
-    run_jobs: Any,
-    move_clock: Any,
+    run_jobs: RunJobs,
+    move_clock: MoveClock,
 ) -> None:
     many_messages(5)
     set_rows_at_once(1)
@@ -352,7 +355,7 @@ def test_download_on_another_machine_names_the_one_with_the_file(
     meera: Browser,
     set_rows_at_once: Any,
     many_messages: Any,
-    run_jobs: Any,
+    run_jobs: RunJobs,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     many_messages(5)
@@ -387,7 +390,7 @@ def test_canceled_export_leaves_no_file(
     meera: Browser,
     set_rows_at_once: Any,
     many_messages: Any,
-    run_jobs: Any,
+    run_jobs: RunJobs,
     monkeypatch: pytest.MonkeyPatch,
     session: Session,
 ) -> None:
@@ -432,8 +435,8 @@ def test_failed_export_leaves_no_partial_file_and_is_retried(
     meera: Browser,
     set_rows_at_once: Any,
     many_messages: Any,
-    run_jobs: Any,
-    move_clock: Any,
+    run_jobs: RunJobs,
+    move_clock: MoveClock,
     monkeypatch: pytest.MonkeyPatch,
     session: Session,
 ) -> None:
@@ -461,7 +464,7 @@ def test_failed_export_leaves_no_partial_file_and_is_retried(
 
 
 def test_memory_does_not_grow_with_rows(
-    meera: Browser, set_rows_at_once: Any, many_messages: Any, run_jobs: Any, app: Flask
+    meera: Browser, set_rows_at_once: Any, many_messages: Any, run_jobs: RunJobs, app: Flask
 ) -> None:
     many_messages(1_000)
     set_rows_at_once(1)

@@ -13,6 +13,8 @@ from app.orders.models import PurchaseOrder
 from app.orders.timeline import EventKind, timeline
 from app.webhooks.queries import messages_of_order
 from tests.buyer import Buyer, inbound_of, message_of, order_of, order_state, refusal
+from tests.fixture_types import Confirm, Deliver
+from tests.serving import Network
 
 FOLLOWUPS = [read_json(line) for line in ORDERS_FILE.with_name("followups.jsonl").read_bytes().splitlines()]
 OBJECT = {"req-edit": "purchaseOrder", "req-status-change": "poStatus", "resp-confirm": "poConfirmation"}
@@ -24,7 +26,7 @@ def object_id(followup: Any) -> str:
 
 
 def test_example_followups_reach_their_states(
-    buyer: Buyer, confirm: Any, deliver: Any, session: Session, network: Any
+    buyer: Buyer, confirm: Confirm, deliver: Deliver, session: Session, network: Network
 ) -> None:
     assert {buyer.send(number).status_code for number in range(60)} == {200}
     ids = dict(session.execute(select(PurchaseOrder.object_id, PurchaseOrder.id)).all())

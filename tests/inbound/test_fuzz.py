@@ -13,6 +13,7 @@ from app.network.openapi import LIFE_CYCLE, openapi
 from app.network.paths import API_PATH
 from app.network.reader import dumps
 from app.network.vocabulary import Kind
+from app.partners.models import Partner
 from tests.buyer import INBOUND_KEY
 
 KEY = {"X-Partner-Key": INBOUND_KEY}
@@ -53,11 +54,13 @@ def send_messages(app: Flask, kind: Kind, *, systematically: bool) -> None:
 
 @pytest.mark.sqlite
 @pytest.mark.parametrize("kind", LIFE_CYCLE)
-def test_any_message_gets_a_documented_response(app: Flask, partner: Any, kind: Kind) -> None:
+def test_any_message_gets_a_documented_response(app: Flask, partner: Partner, kind: Kind) -> None:
     send_messages(app, kind, systematically=True)
 
 
 @pytest.mark.postgresql
 @pytest.mark.parametrize("kind", LIFE_CYCLE)
-def test_any_message_gets_a_documented_response_on_postgresql(app: Flask, partner: Any, kind: Kind) -> None:
+def test_any_message_gets_a_documented_response_on_postgresql(
+    app: Flask, partner: Partner, kind: Kind
+) -> None:
     send_messages(app, kind, systematically=False)

@@ -21,6 +21,7 @@ from app.inbound.models import Effect, InboundMessage
 from app.orders.decisions import AlreadyDecided, CannotRespond, StaleVersion
 from tests.buyer import Buyer, order_of, order_state, refusal
 from tests.delivery.attempts import finish
+from tests.fixture_types import Arrive, Confirm
 from tests.queries import run_together
 
 
@@ -64,7 +65,12 @@ def test_parallel_edit_and_cancellation_first_wins(
 
 
 def test_parallel_edits_responses_and_deliveries_never_deadlock(
-    app: Flask, arrive: Any, confirm: Any, database: Database, example_bodies: list[Any], session: Session
+    app: Flask,
+    arrive: Arrive,
+    confirm: Confirm,
+    database: Database,
+    example_bodies: list[Any],
+    session: Session,
 ) -> None:
     orders = arrive(3)
     rounds = 8

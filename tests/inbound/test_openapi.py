@@ -23,6 +23,7 @@ from app.network.examples import OBJECT_ID
 from app.network.openapi import openapi
 from app.network.vocabulary import Kind
 from app.orders.models import PurchaseOrder
+from app.partners.models import Partner
 from tests.buyer import INBOUND_KEY
 from tests.people import Browser
 from tests.serving import served
@@ -124,7 +125,7 @@ def result(response: dict[str, Any]) -> tuple[int, str]:
     return response["response_code"], response["payload"]["resp"]["errorDtl"]
 
 
-def test_curl_examples_work(address: str, partner: Any, session: Session) -> None:
+def test_curl_examples_work(address: str, partner: Partner, session: Session) -> None:
     commands = printed(address)
     assert list(commands) == [path.rsplit("/", 1)[1] for path in openapi("")["paths"]]
     for name in (Kind.REQ_SEND, Kind.REQ_SEND, Kind.REQ_EDIT, Kind.REQ_STATUS_CHANGE):
@@ -133,14 +134,14 @@ def test_curl_examples_work(address: str, partner: Any, session: Session) -> Non
     assert session.scalars(select(PurchaseOrder)).one().object_id == OBJECT_ID
 
 
-def test_curl_examples_fail_with_a_wrong_key(address: str, partner: Any) -> None:
+def test_curl_examples_fail_with_a_wrong_key(address: str, partner: Partner) -> None:
     for command in printed(address).values():
         response = run(command, "another-key")
         assert response["payload"]["resp"]["errorCd"] == "PO_CREDENTIALS"
 
 
 def test_late_result_example_works_after_a_response(
-    address: str, partner: Any, session: Session, asha: Browser, deliver: Callable[[], Counter[str]]
+    address: str, partner: Partner, session: Session, asha: Browser, deliver: Callable[[], Counter[str]]
 ) -> None:
     commands = printed(address)
     for name in (Kind.REQ_SEND, Kind.REQ_EDIT):

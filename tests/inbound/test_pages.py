@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from tests.buyer import Buyer, order_state, resp
+from tests.fixture_types import Arrive, MoveClock
 from tests.people import Browser
 
 HOSTILE = "<script>alert(1)</script><b data-hx-get='/logout' data-hx-trigger='load'>x</b>"
@@ -18,7 +19,9 @@ def page_of(response: Any) -> str:
     return f"/inbound/{resp(response)['reqMsgId']}"
 
 
-def test_list_shows_messages_with_results(ravi: Browser, buyer: Buyer, arrive: Any, move_clock: Any) -> None:
+def test_list_shows_messages_with_results(
+    ravi: Browser, buyer: Buyer, arrive: Arrive, move_clock: MoveClock
+) -> None:
     arrive(1)
     move_clock(seconds=1)
     edit = buyer.edit()
@@ -48,7 +51,7 @@ def test_reader_sees_only_messages_in_scope(
 
 
 def test_filters_combine_and_invalid_ones_are_ignored(
-    subtests: pytest.Subtests, ravi: Browser, buyer: Buyer, arrive: Any
+    subtests: pytest.Subtests, ravi: Browser, buyer: Buyer, arrive: Arrive
 ) -> None:
     arrive(1)
     buyer.edit()
@@ -120,7 +123,7 @@ def test_hostile_text_is_inert(ravi: Browser, buyer: Buyer) -> None:
 
 
 @pytest.mark.sqlite
-def test_support_reprocesses_a_message(ravi: Browser, buyer: Buyer, arrive: Any, session: Session) -> None:
+def test_support_reprocesses_a_message(ravi: Browser, buyer: Buyer, arrive: Arrive, session: Session) -> None:
     url = page_of(buyer.change_status(0))
     (order_id,) = arrive(1)
     fields = ravi.fill(url, f"{url}/apply")
@@ -139,7 +142,7 @@ def test_support_reprocesses_a_message(ravi: Browser, buyer: Buyer, arrive: Any,
 
 @pytest.mark.sqlite
 def test_reprocess_is_hidden_without_permission(
-    meera: Browser, asha: Browser, buyer: Buyer, arrive: Any
+    meera: Browser, asha: Browser, buyer: Buyer, arrive: Arrive
 ) -> None:
     arrive(1)
     url = page_of(buyer.edit(current=7))
@@ -150,7 +153,7 @@ def test_reprocess_is_hidden_without_permission(
 
 
 def test_open_list_polls_the_number_of_new_messages(
-    ravi: Browser, omar: Browser, buyer: Buyer, move_clock: Any
+    ravi: Browser, omar: Browser, buyer: Buyer, move_clock: MoveClock
 ) -> None:
     buyer.send(0)
     htmx = {"HX-Request": "true"}

@@ -15,7 +15,8 @@ from app.inbound.models import Effect
 from app.inbound.queries import InboundFilter, message_page, unmatched_count
 from app.network.reader import dumps
 from tests.buyer import API_PATH, Buyer, inbound_of, order_state, resp
-from tests.people import BEARINGS, TRIVENI
+from tests.fixture_types import Arrive, MoveClock
+from tests.people import BEARINGS, TRIVENI, Browser
 
 
 def ids(session: Session, scope: frozenset[str] | None = None, **words: Any) -> list[str]:
@@ -24,7 +25,7 @@ def ids(session: Session, scope: frozenset[str] | None = None, **words: Any) -> 
 
 
 @pytest.fixture
-def received(app: Flask, buyer: Buyer, session: Session, move_clock: Any) -> dict[str, str]:
+def received(app: Flask, buyer: Buyer, session: Session, move_clock: MoveClock) -> dict[str, str]:
     """The ids of one message of each effect, oldest first. Order 2 is of the other supplier."""
     conflict = buyer.edit_body(2)
     conflict["purchaseOrder"]["subject"] = "Größe 4"
@@ -70,7 +71,7 @@ def test_scope_hides_other_suppliers_and_unauthenticated(session: Session, recei
 
 
 def test_filter_by_status_type_partner_and_time(
-    session: Session, received: dict[str, str], buyer: Buyer, move_clock: Any
+    session: Session, received: dict[str, str], buyer: Buyer, move_clock: MoveClock
 ) -> None:
     assert ids(session, code="409") == [received["unmatched"], received["conflict"]]
     assert ids(session, code="401") == [received["stranger"]]
@@ -125,7 +126,7 @@ def test_pages_are_stable_while_new_messages_arrive(
 
 @pytest.mark.sqlite
 def test_routes_pass_the_context_that_pages_need(
-    received: dict[str, str], ravi: Any, omar: Any, pages: list[dict[str, Any]]
+    received: dict[str, str], ravi: Browser, omar: Any, pages: list[dict[str, Any]]
 ) -> None:
     ravi.get("/inbound?effect=unmatched&kind=nonsense&since=2026-11-01T10:00")
     context = pages[-1]
@@ -146,7 +147,7 @@ def test_routes_pass_the_context_that_pages_need(
 
 @pytest.mark.sqlite
 def test_message_json_has_request_response_and_error(
-    received: dict[str, str], ravi: Any, buyer: Buyer
+    received: dict[str, str], ravi: Browser, buyer: Buyer
 ) -> None:
     data = ravi.get(f"/inbound/{received['unmatched']}.json").get_json()
     assert (data["kind"], data["effect"], data["order_id"]) == ("req-status-change", "unmatched", None)
@@ -160,7 +161,7 @@ def test_message_json_has_request_response_and_error(
 
 
 def test_message_out_of_scope_is_not_found(
-    received: dict[str, str], omar: Any, asha: Any, anonymous: Any, pages: Any
+    received: dict[str, str], omar: Any, asha: Browser, anonymous: Any, pages: Any
 ) -> None:
     assert omar.get(f"/inbound/{received['edited']}.json").status_code == 200
     assert omar.get(f"/inbound/{received['sent']}.json").status_code == 404
@@ -173,10 +174,10 @@ def test_message_out_of_scope_is_not_found(
 @pytest.mark.sqlite
 def test_only_support_reprocesses_with_a_reason(
     received: dict[str, str],
-    arrive: Any,
-    ravi: Any,
-    asha: Any,
-    meera: Any,
+    arrive: Arrive,
+    ravi: Browser,
+    asha: Browser,
+    meera: Browser,
     session: Session,
     pages: list[dict[str, Any]],
 ) -> None:

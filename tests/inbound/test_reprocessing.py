@@ -14,6 +14,7 @@ from app.inbound import queries
 from app.inbound.models import Effect, InboundMessage
 from app.inbound.processing import REASON_MAX, CannotReprocess, Rules, reprocess
 from tests.buyer import Buyer, inbound_of, order_of, order_state, refusal, resp
+from tests.fixture_types import Arrive, Confirm, DeliverWith, MoveClock
 
 RULES = Rules(1024 * 1024, timedelta(hours=24))
 
@@ -28,7 +29,7 @@ def again(database: Database, response: Any, reason: str = "The order came late"
 
 
 def test_early_edit_is_reprocessed(
-    buyer: Buyer, arrive: Any, database: Database, session: Session, move_clock: Any
+    buyer: Buyer, arrive: Arrive, database: Database, session: Session, move_clock: MoveClock
 ) -> None:
     early = buyer.edit()
     (order_id,) = arrive(1)
@@ -52,7 +53,7 @@ def test_early_edit_is_reprocessed(
 
 
 def test_repeat_of_a_reprocessed_message_succeeds(
-    buyer: Buyer, arrive: Any, database: Database, session: Session
+    buyer: Buyer, arrive: Arrive, database: Database, session: Session
 ) -> None:
     early = buyer.edit()
     (order_id,) = arrive(1)
@@ -65,7 +66,7 @@ def test_repeat_of_a_reprocessed_message_succeeds(
 
 
 def test_message_sent_again_is_not_applied_twice(
-    buyer: Buyer, arrive: Any, database: Database, session: Session
+    buyer: Buyer, arrive: Arrive, database: Database, session: Session
 ) -> None:
     early = buyer.edit()
     (order_id,) = arrive(1)
@@ -78,7 +79,7 @@ def test_message_sent_again_is_not_applied_twice(
 
 
 def test_failed_reprocessing_can_be_repeated(
-    buyer: Buyer, arrive: Any, database: Database, session: Session
+    buyer: Buyer, arrive: Arrive, database: Database, session: Session
 ) -> None:
     early = buyer.edit(current=2, subject="The third")
     (order_id,) = arrive(1)
@@ -95,7 +96,12 @@ def test_failed_reprocessing_can_be_repeated(
 
 
 def test_early_result_and_cancellation_are_reprocessed(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, database: Database, session: Session
+    buyer: Buyer,
+    arrive: Arrive,
+    confirm: Confirm,
+    deliver_with: DeliverWith,
+    database: Database,
+    session: Session,
 ) -> None:
     result, cancelled = buyer.send_result(result="FAILURE"), buyer.change_status()
     (order_id,) = arrive(1)
@@ -108,7 +114,7 @@ def test_early_result_and_cancellation_are_reprocessed(
 
 
 def test_applied_or_empty_message_cannot_be_reprocessed(
-    buyer: Buyer, arrive: Any, database: Database, session: Session
+    buyer: Buyer, arrive: Arrive, database: Database, session: Session
 ) -> None:
     arrive(1)
     applied = buyer.edit()
@@ -139,7 +145,7 @@ def test_invalid_message_is_rejected_again_until_the_reader_is_fixed(
     assert order_state(session, order_id)[1] == 1
 
 
-def test_longest_reason_fits_its_column(buyer: Buyer, arrive: Any, database: Database) -> None:
+def test_longest_reason_fits_its_column(buyer: Buyer, arrive: Arrive, database: Database) -> None:
     early = buyer.edit()
     arrive(1)
     assert again(database, early, reason="é" * 201).reprocess_reason == "é" * 200

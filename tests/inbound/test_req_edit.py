@@ -16,10 +16,11 @@ from app.orders.decisions import AlreadyDecided, CannotRespond, StaleVersion
 from app.orders.inbox_queries import OrderFilter, order_page
 from app.orders.queries import queue_counts
 from tests.buyer import Buyer, inbound_of, message_of, order_of, order_state, refusal
+from tests.fixture_types import Arrive, ClaimOne, Confirm, Deliver, DeliverWith, MoveClock
 
 
 def test_edit_adds_a_version_and_keeps_the_old_one(
-    buyer: Buyer, order_id: int, session: Session, move_clock: Any
+    buyer: Buyer, order_id: int, session: Session, move_clock: MoveClock
 ) -> None:
     first = order_of(session, order_id)
     move_clock(hours=3)
@@ -62,7 +63,7 @@ def test_edit_of_another_version_is_rejected(
 
 
 def test_edit_before_its_order_is_unmatched_until_sent_again(
-    buyer: Buyer, arrive: Any, session: Session
+    buyer: Buyer, arrive: Arrive, session: Session
 ) -> None:
     early = buyer.edit()
     assert refusal(early) == (409, "PO_UNKNOWN_OBJECT", "purchaseOrder.objectId")
@@ -102,7 +103,12 @@ def test_different_edit_to_the_same_version_is_a_conflict(
 
 
 def test_edit_reopens_a_confirmed_order(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session, move_clock: Any
+    buyer: Buyer,
+    order_id: int,
+    confirm: Confirm,
+    deliver_with: DeliverWith,
+    session: Session,
+    move_clock: MoveClock,
 ) -> None:
     message_id = confirm(order_id, remarks="Will ship on Friday")
     deliver_with("ok")
@@ -123,7 +129,7 @@ def test_edit_reopens_a_confirmed_order(
 
 
 def test_edit_cancels_a_queued_response(
-    buyer: Buyer, order_id: int, message_id: str, session: Session, deliver: Any
+    buyer: Buyer, order_id: int, message_id: str, session: Session, deliver: Deliver
 ) -> None:
     buyer.edit()
     message = message_of(session, message_id)
@@ -135,7 +141,7 @@ def test_edit_cancels_a_queued_response(
 
 
 def test_canceled_response_after_unclear_attempt_may_have_been_received(
-    buyer: Buyer, message_id: str, deliver_with: Any, session: Session
+    buyer: Buyer, message_id: str, deliver_with: DeliverWith, session: Session
 ) -> None:
     deliver_with("timeout")
     buyer.edit()
@@ -149,9 +155,9 @@ def test_canceled_response_after_unclear_attempt_may_have_been_received(
 def test_response_in_progress_during_edit_counts_only_if_delivered(
     buyer: Buyer,
     order_id: int,
-    confirm: Any,
+    confirm: Confirm,
     message_id: str,
-    claim_one: Any,
+    claim_one: ClaimOne,
     end_attempt: Any,
     session: Session,
     how: str,
@@ -173,7 +179,7 @@ def test_response_in_progress_during_edit_counts_only_if_delivered(
 
 
 def test_delivered_rejection_is_final(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, arrive: Arrive, confirm: Confirm, deliver_with: DeliverWith, session: Session
 ) -> None:
     first, second = arrive(2)
     confirm(first, "REJECT", "Not in our range")
@@ -189,7 +195,13 @@ def test_delivered_rejection_is_final(
 @pytest.mark.sqlite
 @pytest.mark.parametrize(("action", "status"), [("CANCEL", "CANCELLED"), ("CLOSE", "CLOSED")])
 def test_ended_order_cannot_be_edited(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session, action: str, status: str
+    buyer: Buyer,
+    order_id: int,
+    confirm: Confirm,
+    deliver_with: DeliverWith,
+    session: Session,
+    action: str,
+    status: str,
 ) -> None:
     confirm(order_id)
     deliver_with("ok")
@@ -199,7 +211,7 @@ def test_ended_order_cannot_be_edited(
 
 
 def test_edit_after_return_reopens_the_order(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Confirm, deliver_with: DeliverWith, session: Session
 ) -> None:
     confirm(order_id, "RETURN", "Please lower the price")
     deliver_with("ok")
@@ -220,7 +232,7 @@ def test_edit_with_outdated_or_unknown_status_is_applied(
 
 
 def test_response_to_an_old_version_is_refused(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any
+    buyer: Buyer, order_id: int, confirm: Confirm, deliver_with: DeliverWith
 ) -> None:
     buyer.edit()
     with pytest.raises(StaleVersion):
@@ -232,7 +244,7 @@ def test_response_to_an_old_version_is_refused(
 
 
 def test_refused_response_to_an_old_version_cannot_be_resent(
-    buyer: Buyer, message_id: str, deliver_with: Any, session: Session
+    buyer: Buyer, message_id: str, deliver_with: DeliverWith, session: Session
 ) -> None:
     deliver_with("refuse")
     message = message_of(session, message_id)

@@ -18,6 +18,7 @@ from app.inbound.models import Effect, InboundMessage
 from app.inbound.processing import UNAUTHENTICATED_KEPT
 from app.network.reader import dumps
 from app.orders.models import PurchaseOrder, Revision
+from app.partners.models import Partner
 from tests.buyer import INBOUND_KEY
 from tests.queries import count_rows
 
@@ -26,7 +27,7 @@ KEY = {"X-Partner-Key": INBOUND_KEY}
 
 
 @pytest.fixture
-def client(app: Flask, partner: Any) -> FlaskClient:
+def client(app: Flask, partner: Partner) -> FlaskClient:
     return app.test_client()
 
 
@@ -103,7 +104,7 @@ def test_device_and_number_spelling_do_not_change_identity(
 
 
 def test_parallel_requests_create_one_order(
-    app: Flask, partner: Any, example_bodies: list[Any], session: Session
+    app: Flask, partner: Partner, example_bodies: list[Any], session: Session
 ) -> None:
     responses = []
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy.orm import Session
 
+from app.db import Database
 from app.delivery.models import CancelReason, MessageNote, MessageState
 from app.inbound.models import Effect
 from app.network.reader import dumps
 from app.orders.decisions import CannotRespond
 from app.partners import service as partner_service
 from tests.buyer import Buyer, inbound_of, message_of, order_of, order_state, refusal
+from tests.fixture_types import ClaimOne, Confirm, Deliver, DeliverWith
 
 OTHER_KEY = "the-key-of-another-network"
 
 
 def test_canceled_order_keeps_remarks_and_accepts_no_response(
-    buyer: Buyer, order_id: int, confirm: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Confirm, session: Session
 ) -> None:
     response = buyer.change_status(remarks="Requirement withdrawn")
     assert refusal(response) == (200, "", "")
@@ -33,7 +36,7 @@ def test_canceled_order_keeps_remarks_and_accepts_no_response(
 
 
 def test_cancellation_cancels_a_queued_response(
-    buyer: Buyer, order_id: int, message_id: str, deliver: Any, session: Session
+    buyer: Buyer, order_id: int, message_id: str, deliver: Deliver, session: Session
 ) -> None:
     assert buyer.change_status().status_code == 200
     message = message_of(session, message_id)
@@ -49,7 +52,7 @@ def test_delivery_after_cancellation_keeps_the_order_canceled(
     buyer: Buyer,
     order_id: int,
     message_id: str,
-    claim_one: Any,
+    claim_one: ClaimOne,
     end_attempt: Any,
     session: Session,
     how: str,
@@ -63,7 +66,7 @@ def test_delivery_after_cancellation_keeps_the_order_canceled(
 
 
 def test_order_closes_only_after_delivery(
-    buyer: Buyer, order_id: int, confirm: Any, claim_one: Any, end_attempt: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Confirm, claim_one: ClaimOne, end_attempt: Any, session: Session
 ) -> None:
     confirm(order_id)
     sending = claim_one()
@@ -92,7 +95,13 @@ FORBIDDEN = [
 @pytest.mark.sqlite
 @pytest.mark.parametrize(("before", "action"), FORBIDDEN)
 def test_forbidden_transition_changes_nothing(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session, before: str, action: str
+    buyer: Buyer,
+    order_id: int,
+    confirm: Confirm,
+    deliver_with: DeliverWith,
+    session: Session,
+    before: str,
+    action: str,
 ) -> None:
     if before in ("REJECT", "RETURN"):
         confirm(order_id, before, "For a reason")
@@ -111,7 +120,7 @@ def test_forbidden_transition_changes_nothing(
 
 @pytest.mark.parametrize("before", ["none", "ACCEPT", "RETURN"])
 def test_allowed_transition_cancels_the_order(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session, before: str
+    buyer: Buyer, order_id: int, confirm: Confirm, deliver_with: DeliverWith, session: Session, before: str
 ) -> None:
     if before != "none":
         confirm(order_id, before, "For a reason")
@@ -162,7 +171,7 @@ def test_cancellation_of_an_old_version_is_stale(buyer: Buyer, order_id: int, se
 
 
 def test_order_of_another_partner_is_not_changed(
-    buyer: Buyer, order_id: int, session: Session, database: Any, app: Any
+    buyer: Buyer, order_id: int, session: Session, database: Database, app: Flask
 ) -> None:
     with database.writing() as other:
         partner_service.add(other, "Another", base_url="http://127.0.0.1:9", inbound_key=OTHER_KEY)

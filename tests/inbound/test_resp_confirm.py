@@ -15,14 +15,16 @@ from app.delivery.models import MessageNote, MessageState, ResultFrom
 from app.delivery.resend_blocker import ResendBlocker, resend_blocker
 from app.inbound.models import Effect
 from app.orders.decisions import AlreadyDecided
+from app.partners.models import Partner
 from app.webhooks.partner_status import last_delivery
 from app.webhooks.presenters import message_sentence
 from tests.buyer import Buyer, inbound_of, message_of, order_state, refusal
+from tests.fixture_types import Arrive, ClaimOne, Confirm, Deliver, DeliverWith, MoveClock, Resend
 from tests.people import Browser
 
 
 def test_late_success_confirms_a_delivery(
-    buyer: Buyer, order_id: int, message_id: str, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, message_id: str, deliver_with: DeliverWith, session: Session
 ) -> None:
     deliver_with("ok")
     before = message_of(session, message_id)
@@ -38,7 +40,12 @@ def test_late_success_confirms_a_delivery(
 
 
 def test_late_failure_reopens_the_order(
-    buyer: Buyer, order_id: int, confirm: Any, message_id: str, deliver_with: Any, session: Session
+    buyer: Buyer,
+    order_id: int,
+    confirm: Confirm,
+    message_id: str,
+    deliver_with: DeliverWith,
+    session: Session,
 ) -> None:
     deliver_with("ok")
     req_msg_id = message_of(session, message_id).req_msg_id
@@ -59,7 +66,7 @@ def test_late_failure_reopens_the_order(
 
 
 def test_result_without_id_matches_the_newest_response(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Confirm, deliver_with: DeliverWith, session: Session
 ) -> None:
     older = confirm(order_id)
     deliver_with("refuse")
@@ -71,7 +78,7 @@ def test_result_without_id_matches_the_newest_response(
 
 
 def test_result_with_id_matches_an_older_response(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Confirm, deliver_with: DeliverWith, session: Session
 ) -> None:
     older = confirm(order_id)
     deliver_with("refuse")
@@ -84,7 +91,7 @@ def test_result_with_id_matches_an_older_response(
 
 
 def test_result_does_not_match_unsent_or_different_response(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Confirm, deliver_with: DeliverWith, session: Session
 ) -> None:
     nothing = buyer.send_result()
     assert refusal(nothing) == (409, "PO_UNKNOWN_OBJECT", "poConfirmation.objectId")
@@ -116,7 +123,7 @@ def test_result_before_the_attempt_is_recorded_wins(
     buyer: Buyer,
     order_id: int,
     message_id: str,
-    claim_one: Any,
+    claim_one: ClaimOne,
     end_attempt: Any,
     session: Session,
     result: str,
@@ -135,7 +142,7 @@ def test_result_before_the_attempt_is_recorded_wins(
 
 
 def test_result_during_an_attempt_blocks_a_second_attempt(
-    buyer: Buyer, message_id: str, claim_one: Any, end_attempt: Any, resend: Any, session: Session
+    buyer: Buyer, message_id: str, claim_one: ClaimOne, end_attempt: Any, resend: Resend, session: Session
 ) -> None:
     sending = claim_one()
     assert buyer.send_result(req_msg_id=f"REQ-{message_id}").status_code == 200
@@ -149,7 +156,7 @@ def test_result_during_an_attempt_blocks_a_second_attempt(
 
 
 def test_webhook_with_late_result_can_be_resent_after_its_lease(
-    buyer: Buyer, message_id: str, claim_one: Any, resend: Any, move_clock: Any, ravi: Browser
+    buyer: Buyer, message_id: str, claim_one: ClaimOne, resend: Resend, move_clock: MoveClock, ravi: Browser
 ) -> None:
     claim_one()
     assert buyer.send_result(req_msg_id=f"REQ-{message_id}").status_code == 200
@@ -162,7 +169,12 @@ def test_webhook_with_late_result_can_be_resent_after_its_lease(
 
 
 def test_new_response_waits_for_the_attempt_in_progress(
-    buyer: Buyer, order_id: int, confirm: Any, claim_one: Any, database: Database, move_clock: Any
+    buyer: Buyer,
+    order_id: int,
+    confirm: Confirm,
+    claim_one: ClaimOne,
+    database: Database,
+    move_clock: MoveClock,
 ) -> None:
     first = confirm(order_id)
     claim_one()
@@ -181,10 +193,10 @@ def test_late_success_ends_a_failed_delivery(
     buyer: Buyer,
     order_id: int,
     message_id: str,
-    deliver_with: Any,
-    deliver: Any,
+    deliver_with: DeliverWith,
+    deliver: Deliver,
     session: Session,
-    move_clock: Any,
+    move_clock: MoveClock,
     how: str,
 ) -> None:
     deliver_with(how)
@@ -200,11 +212,11 @@ def test_late_success_ends_a_failed_delivery(
 def test_late_failure_stops_retries(
     buyer: Buyer,
     order_id: int,
-    confirm: Any,
-    deliver_with: Any,
-    deliver: Any,
+    confirm: Confirm,
+    deliver_with: DeliverWith,
+    deliver: Deliver,
     session: Session,
-    move_clock: Any,
+    move_clock: MoveClock,
 ) -> None:
     confirm(order_id)
     deliver_with("timeout")
@@ -215,7 +227,7 @@ def test_late_failure_stops_retries(
 
 
 def test_late_failure_after_edit_keeps_the_new_version(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, confirm: Confirm, deliver_with: DeliverWith, session: Session
 ) -> None:
     confirm(order_id)
     deliver_with("ok")
@@ -227,7 +239,13 @@ def test_late_failure_after_edit_keeps_the_new_version(
 @pytest.mark.sqlite
 @pytest.mark.parametrize(("action", "status"), [("CANCEL", "CANCELLED"), ("CLOSE", "CLOSED")])
 def test_late_failure_keeps_a_canceled_or_closed_order_ended(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session, action: str, status: str
+    buyer: Buyer,
+    order_id: int,
+    confirm: Confirm,
+    deliver_with: DeliverWith,
+    session: Session,
+    action: str,
+    status: str,
 ) -> None:
     confirm(order_id)
     deliver_with("ok")
@@ -242,7 +260,7 @@ def test_result_of_a_canceled_response_updates_its_delivery(
     buyer: Buyer,
     order_id: int,
     message_id: str,
-    deliver_with: Any,
+    deliver_with: DeliverWith,
     session: Session,
     result: str,
     delivery: str,
@@ -257,7 +275,13 @@ def test_result_of_a_canceled_response_updates_its_delivery(
 
 @pytest.mark.parametrize(("result", "delivery"), [("SUCCESS", "delivered"), ("FAILURE", "cancelled")])
 def test_result_during_cancellation_keeps_the_order_canceled(
-    buyer: Buyer, order_id: int, confirm: Any, claim_one: Any, session: Session, result: str, delivery: str
+    buyer: Buyer,
+    order_id: int,
+    confirm: Confirm,
+    claim_one: ClaimOne,
+    session: Session,
+    result: str,
+    delivery: str,
 ) -> None:
     confirm(order_id)
     claim_one()
@@ -267,7 +291,7 @@ def test_result_during_cancellation_keeps_the_order_canceled(
 
 
 def test_repeated_result_is_applied_once_and_opposite_is_a_conflict(
-    buyer: Buyer, order_id: int, message_id: str, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, message_id: str, deliver_with: DeliverWith, session: Session
 ) -> None:
     deliver_with("ok")
     ours = f"REQ-{message_id}"
@@ -281,7 +305,7 @@ def test_repeated_result_is_applied_once_and_opposite_is_a_conflict(
 
 
 def test_opposite_result_in_another_message_is_a_conflict(
-    buyer: Buyer, order_id: int, message_id: str, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, message_id: str, deliver_with: DeliverWith, session: Session
 ) -> None:
     deliver_with("ok")
     first = buyer.send_result(result="FAILURE", req_msg_id=f"REQ-{message_id}")
@@ -293,7 +317,7 @@ def test_opposite_result_in_another_message_is_a_conflict(
 
 
 def test_unclear_result_is_rejected_and_does_not_block(
-    buyer: Buyer, order_id: int, message_id: str, deliver_with: Any, session: Session
+    buyer: Buyer, order_id: int, message_id: str, deliver_with: DeliverWith, session: Session
 ) -> None:
     deliver_with("ok")
     ours = f"REQ-{message_id}"
@@ -307,7 +331,7 @@ def test_unclear_result_is_rejected_and_does_not_block(
 
 
 def test_confirmed_delivery_accepts_no_second_response(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any
+    buyer: Buyer, order_id: int, confirm: Confirm, deliver_with: DeliverWith
 ) -> None:
     confirm(order_id)
     deliver_with("timeout")
@@ -317,7 +341,12 @@ def test_confirmed_delivery_accepts_no_second_response(
 
 
 def test_late_result_is_not_the_last_successful_delivery(
-    buyer: Buyer, arrive: Any, confirm: Any, deliver_with: Any, session: Session, partner: Any
+    buyer: Buyer,
+    arrive: Arrive,
+    confirm: Confirm,
+    deliver_with: DeliverWith,
+    session: Session,
+    partner: Partner,
 ) -> None:
     first, second = arrive(2)
     good = confirm(first)

@@ -20,7 +20,9 @@ from app.notifications.preferences import DEFAULTS, NotificationPreferences
 from app.notifications.service import notify, send_digests
 from app.orders.deadlines import notify_near_deadlines
 from app.tasks.models import MAIL, Task
+from tests.fixture_types import Arrive, Confirm, Deliver, MoveClock
 from tests.people import PASSWORD, Browser
+from tests.serving import Network
 
 pytestmark = pytest.mark.sqlite
 
@@ -72,14 +74,14 @@ def bell(browser: Browser) -> str:
     return str(browser.get("/").one(BELL).get_text(strip=True))
 
 
-def test_new_order_notifies_staff_of_its_supplier(arrive: Any, session: Session) -> None:
+def test_new_order_notifies_staff_of_its_supplier(arrive: Arrive, session: Session) -> None:
     arrive(1)
     assert events_of(session, "asha") == [Event.ORDER_RECEIVED]
     assert not events_of(session, "meera")
 
 
 def test_refused_response_notifies_supplier_and_outage_notifies_support(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, session: Session
+    arrive: Arrive, confirm: Confirm, network: Network, deliver: Deliver, session: Session
 ) -> None:
     first, *others = arrive(4)
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not acceptable")
@@ -98,7 +100,7 @@ def test_refused_response_notifies_supplier_and_outage_notifies_support(
 
 
 def test_near_deadline_notifies_once(
-    database: Database, arrive: Any, move_clock: Any, session: Session
+    database: Database, arrive: Arrive, move_clock: MoveClock, session: Session
 ) -> None:
     arrive(1)
     assert notify_near_deadlines(database) == 0
@@ -147,7 +149,7 @@ def test_notifications_are_marked_read_by_their_owner_only(
 
 
 def test_page_lists_days_and_one_entry_for_each_order(
-    database: Database, asha: Browser, move_clock: Any
+    database: Database, asha: Browser, move_clock: MoveClock
 ) -> None:
     add(database, Event.ORDER_RECEIVED, "KAV/1")
     add(database, Event.ORDER_RECEIVED, "KAV/2")
@@ -198,7 +200,7 @@ def test_immediate_mail_waits_until_quiet_hours_end_in_user_time_zone(
 
 
 def test_digest_is_off_for_people_who_turned_it_off(
-    database: Database, move_clock: Any, session: Session
+    database: Database, move_clock: MoveClock, session: Session
 ) -> None:
     with database.writing() as writing:
         off = dict.fromkeys(Category, EmailTiming.OFF)
@@ -227,7 +229,7 @@ def test_immediate_event_sends_a_mail_with_a_link(database: Database, session: S
 
 
 def test_digest_sends_one_mail_a_day_about_unread_notifications(
-    database: Database, move_clock: Any, session: Session
+    database: Database, move_clock: MoveClock, session: Session
 ) -> None:
     for number in range(3):
         add(database, Event.ORDER_RECEIVED, title=f"KAV/{number}")

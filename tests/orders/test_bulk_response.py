@@ -16,8 +16,10 @@ from app.db import Database
 from app.orders import bulk_queries, bulk_response, bulk_routes, inbox_queries
 from app.orders.models import BulkItem, Decision, PurchaseOrder
 from app.ui.numbers import money
+from tests.fixture_types import Arrive, Deliver, MoveClock, PausePartner, RunJobs
 from tests.people import HTMX, Browser, fields_of, one
 from tests.queries import count_rows, set_order
+from tests.serving import Network
 
 
 def plan(browser: Browser, ids: list[int]) -> Any:
@@ -31,7 +33,9 @@ def respond_to_all(browser: Browser, ids: list[int], **fields: Any) -> Any:
     return browser.get(sent.location) if sent.status_code == 303 else sent
 
 
-def test_bulk_response_records_each_order(asha: Browser, arrive: Any, session: Session, deliver: Any) -> None:
+def test_bulk_response_records_each_order(
+    asha: Browser, arrive: Arrive, session: Session, deliver: Deliver
+) -> None:
     ids = arrive(3)
     response = respond_to_all(asha, ids)
     assert response.status_code == 200
@@ -42,7 +46,7 @@ def test_bulk_response_records_each_order(asha: Browser, arrive: Any, session: S
 
 @pytest.mark.sqlite
 def test_preview_names_skipped_orders_and_records_nothing(
-    asha: Browser, arrive: Any, session: Session
+    asha: Browser, arrive: Arrive, session: Session
 ) -> None:
     ids = arrive(3)
     asha.respond(ids[0], "REJECT", "No capacity")
@@ -58,7 +62,7 @@ def test_preview_names_skipped_orders_and_records_nothing(
 
 
 @pytest.mark.sqlite
-def test_bulk_response_skips_orders_with_a_response(asha: Browser, arrive: Any, session: Session) -> None:
+def test_bulk_response_skips_orders_with_a_response(asha: Browser, arrive: Arrive, session: Session) -> None:
     ids = arrive(3)
     asha.respond(ids[0], "REJECT", "No capacity")
     response = respond_to_all(asha, ids)
@@ -67,7 +71,7 @@ def test_bulk_response_skips_orders_with_a_response(asha: Browser, arrive: Any, 
     assert count_rows(session, Decision) == 3
 
 
-def test_bulk_response_skips_changed_order(asha: Browser, arrive: Any, session: Session) -> None:
+def test_bulk_response_skips_changed_order(asha: Browser, arrive: Arrive, session: Session) -> None:
     ids = arrive(2)
     set_order(session, ids[0], version=2)
     response = respond_to_all(asha, ids, versions=[f"{ids[0]}:1", f"{ids[1]}:1"])
@@ -77,7 +81,7 @@ def test_bulk_response_skips_changed_order(asha: Browser, arrive: Any, session: 
 
 @pytest.mark.sqlite
 def test_bulk_response_to_an_earlier_version_is_stale_also_after_a_response(
-    asha: Browser, arrive: Any, session: Session
+    asha: Browser, arrive: Arrive, session: Session
 ) -> None:
     ids = arrive(1)
     set_order(session, ids[0], version=2)
@@ -88,7 +92,7 @@ def test_bulk_response_to_an_earlier_version_is_stale_also_after_a_response(
 
 
 @pytest.mark.sqlite
-def test_bulk_response_twice_records_once(asha: Browser, arrive: Any, session: Session) -> None:
+def test_bulk_response_twice_records_once(asha: Browser, arrive: Arrive, session: Session) -> None:
     ids = arrive(2)
     respond_to_all(asha, ids)
     again = respond_to_all(asha, ids)
@@ -98,7 +102,9 @@ def test_bulk_response_twice_records_once(asha: Browser, arrive: Any, session: S
 
 
 @pytest.mark.sqlite
-def test_bulk_response_to_foreign_orders_is_not_found(omar: Browser, arrive: Any, session: Session) -> None:
+def test_bulk_response_to_foreign_orders_is_not_found(
+    omar: Browser, arrive: Arrive, session: Session
+) -> None:
     ids = arrive(2)
     response = respond_to_all(omar, ids)
     assert response.status_code == 422
@@ -107,7 +113,9 @@ def test_bulk_response_to_foreign_orders_is_not_found(omar: Browser, arrive: Any
 
 
 @pytest.mark.sqlite
-def test_bulk_response_invalid_remarks_are_shown_again(asha: Browser, arrive: Any, session: Session) -> None:
+def test_bulk_response_invalid_remarks_are_shown_again(
+    asha: Browser, arrive: Arrive, session: Session
+) -> None:
     ids = arrive(2)
     response = respond_to_all(asha, ids, supplier_remarks='He said "yes"')
     assert response.status_code == 422
@@ -118,7 +126,7 @@ def test_bulk_response_invalid_remarks_are_shown_again(asha: Browser, arrive: An
 
 @pytest.mark.sqlite
 def test_inbox_selects_only_orders_that_need_response(
-    asha: Browser, meera: Browser, arrive: Any, session: Session
+    asha: Browser, meera: Browser, arrive: Arrive, session: Session
 ) -> None:
     ids = arrive(4)
     asha.respond(ids[0])
@@ -138,7 +146,7 @@ def test_inbox_selects_only_orders_that_need_response(
 
 @pytest.mark.sqlite
 def test_refused_response_can_be_selected_again(
-    asha: Browser, order_id: int, network: Any, deliver: Any
+    asha: Browser, order_id: int, network: Network, deliver: Deliver
 ) -> None:
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
     asha.respond(order_id)
@@ -150,7 +158,7 @@ def test_refused_response_can_be_selected_again(
 
 
 @pytest.mark.sqlite
-def test_own_remark_replaces_the_shared_one(asha: Browser, arrive: Any, session: Session) -> None:
+def test_own_remark_replaces_the_shared_one(asha: Browser, arrive: Arrive, session: Session) -> None:
     first, second = arrive(2)
     respond_to_all(asha, [first, second], **{f"remarks-{second}": "Partly from stock"})
     remarks = dict(session.execute(select(Decision.order_id, Decision.remarks)).all())
@@ -158,7 +166,7 @@ def test_own_remark_replaces_the_shared_one(asha: Browser, arrive: Any, session:
 
 
 @pytest.mark.sqlite
-def test_invalid_own_remark_is_shown_at_its_order(asha: Browser, arrive: Any, session: Session) -> None:
+def test_invalid_own_remark_is_shown_at_its_order(asha: Browser, arrive: Arrive, session: Session) -> None:
     first, second = arrive(2)
     response = respond_to_all(asha, [first, second], **{f"remarks-{second}": "x" * 101})
     assert response.status_code == 422
@@ -187,7 +195,9 @@ def test_check_keeps_own_remarks_and_records_nothing(asha: Browser, order_id: in
 
 
 @pytest.mark.sqlite
-def test_result_follows_webhooks_until_all_have_ended(asha: Browser, arrive: Any, deliver: Any) -> None:
+def test_result_follows_webhooks_until_all_have_ended(
+    asha: Browser, arrive: Arrive, deliver: Deliver
+) -> None:
     result = respond_to_all(asha, arrive(2))
     url = result.request.path
     part = result.one("#bulk-result")
@@ -200,7 +210,7 @@ def test_result_follows_webhooks_until_all_have_ended(asha: Browser, arrive: Any
 
 
 def test_result_counts_webhooks_by_the_state_of_their_rows(
-    asha: Browser, arrive: Any, network: Any, deliver: Any, pause_partner: Any
+    asha: Browser, arrive: Arrive, network: Network, deliver: Deliver, pause_partner: PausePartner
 ) -> None:
     """A webhook that is retried is not counted as queued, and one of a paused partner is paused."""
 
@@ -222,7 +232,7 @@ def test_result_counts_webhooks_by_the_state_of_their_rows(
 
 @pytest.mark.sqlite
 def test_result_shows_why_a_webhook_was_refused(
-    asha: Browser, arrive: Any, network: Any, deliver: Any
+    asha: Browser, arrive: Arrive, network: Network, deliver: Deliver
 ) -> None:
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")
     result = respond_to_all(asha, arrive(1))
@@ -234,7 +244,7 @@ def test_result_shows_why_a_webhook_was_refused(
 
 @pytest.mark.sqlite
 def test_result_is_visible_to_its_author_and_managers_only(
-    asha: Browser, omar: Browser, meera: Browser, arrive: Any
+    asha: Browser, omar: Browser, meera: Browser, arrive: Arrive
 ) -> None:
     url = respond_to_all(asha, arrive(1)).request.path
     assert omar.get(url).status_code == 404
@@ -258,7 +268,7 @@ def undo(browser: Browser, result: Any, **fields: Any) -> Any:
 
 @pytest.mark.usefixtures("grace")
 def test_undo_all_cancels_every_webhook(
-    asha: Browser, arrive: Any, deliver: Any, move_clock: Any, session: Session
+    asha: Browser, arrive: Arrive, deliver: Deliver, move_clock: MoveClock, session: Session
 ) -> None:
     result = respond_to_all(asha, arrive(3))
     assert "Undo all 3" in result.visible_text
@@ -276,7 +286,7 @@ def test_undo_all_cancels_every_webhook(
 @pytest.mark.sqlite
 @pytest.mark.usefixtures("grace")
 def test_undo_of_one_order_leaves_the_others(
-    asha: Browser, arrive: Any, deliver: Any, move_clock: Any
+    asha: Browser, arrive: Arrive, deliver: Deliver, move_clock: MoveClock
 ) -> None:
     first, *_ = ids = arrive(3)
     result = respond_to_all(asha, ids)
@@ -290,7 +300,7 @@ def test_undo_of_one_order_leaves_the_others(
 
 @pytest.mark.sqlite
 @pytest.mark.usefixtures("grace")
-def test_undo_after_sending_is_refused(asha: Browser, arrive: Any, move_clock: Any) -> None:
+def test_undo_after_sending_is_refused(asha: Browser, arrive: Arrive, move_clock: MoveClock) -> None:
     result = respond_to_all(asha, arrive(2))
     action = f"{result.request.path}/undo"
     fields = asha.fill(result.request.path, action)
@@ -314,7 +324,7 @@ def test_undo_does_not_touch_a_later_response(asha: Browser, order_id: int, sess
 
 @pytest.mark.sqlite
 @pytest.mark.usefixtures("grace")
-def test_undo_by_another_person_is_not_found(asha: Browser, omar: Browser, arrive: Any) -> None:
+def test_undo_by_another_person_is_not_found(asha: Browser, omar: Browser, arrive: Arrive) -> None:
     result = respond_to_all(asha, arrive(1))
     token = omar.get("/orders").csrf_token
     assert omar.send(f"{result.request.path}/undo", {"csrf_token": token}).status_code == 404
@@ -347,7 +357,7 @@ def send(browser: Browser, page: Any, **fields: Any) -> Any:
 
 @pytest.mark.sqlite
 def test_inbox_offers_all_orders_that_match(
-    asha: Browser, arrive: Any, monkeypatch: pytest.MonkeyPatch
+    asha: Browser, arrive: Arrive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrive(5)
     assert not asha.get("/orders?answer=open").page.select("#select-matching")
@@ -358,7 +368,7 @@ def test_inbox_offers_all_orders_that_match(
 
 
 def test_all_orders_of_a_list_are_planned_in_pages(
-    asha: Browser, arrive: Any, select_all: Any, session: Session
+    asha: Browser, arrive: Arrive, select_all: Any, session: Session
 ) -> None:
     ids = arrive(5)
     asha.respond(ids[0])
@@ -384,7 +394,7 @@ def test_all_orders_of_a_list_are_planned_in_pages(
 
 @pytest.mark.sqlite
 def test_plan_names_orders_that_changed_since(
-    asha: Browser, arrive: Any, select_all: Any, session: Session
+    asha: Browser, arrive: Arrive, select_all: Any, session: Session
 ) -> None:
     ids = arrive(2)
     page = select_all()
@@ -397,7 +407,9 @@ def test_plan_names_orders_that_changed_since(
     assert count_rows(session, Decision) == 1
 
 
-def test_plan_sent_twice_records_once(asha: Browser, arrive: Any, select_all: Any, session: Session) -> None:
+def test_plan_sent_twice_records_once(
+    asha: Browser, arrive: Arrive, select_all: Any, session: Session
+) -> None:
     arrive(2)
     page = select_all()
     first, second = send(asha, page), send(asha, page)
@@ -406,7 +418,7 @@ def test_plan_sent_twice_records_once(asha: Browser, arrive: Any, select_all: An
 
 
 @pytest.mark.sqlite
-def test_plan_of_another_person_is_not_found(omar: Browser, arrive: Any, select_all: Any) -> None:
+def test_plan_of_another_person_is_not_found(omar: Browser, arrive: Arrive, select_all: Any) -> None:
     arrive(2)
     page = select_all()
     assert omar.get(page.request.path).status_code == 404
@@ -416,7 +428,7 @@ def test_plan_of_another_person_is_not_found(omar: Browser, arrive: Any, select_
 
 @pytest.mark.sqlite
 def test_plan_with_invalid_fields_is_shown_again(
-    asha: Browser, arrive: Any, select_all: Any, session: Session
+    asha: Browser, arrive: Arrive, select_all: Any, session: Session
 ) -> None:
     arrive(2)
     page = select_all()
@@ -433,7 +445,7 @@ def test_plan_with_invalid_fields_is_shown_again(
     assert count_rows(session, Decision) == 0
 
 
-def test_select_all_of_a_hostile_list_causes_no_server_error(arrive: Any, select_all: Any) -> None:
+def test_select_all_of_a_hostile_list_causes_no_server_error(arrive: Arrive, select_all: Any) -> None:
     arrive(2)
     for query in ("answer=none&sort=x", "q=%00", "&" * 500, "status=?"):
         assert select_all(query).status_code == 200
@@ -441,9 +453,9 @@ def test_select_all_of_a_hostile_list_causes_no_server_error(arrive: Any, select
 
 
 def test_many_responses_are_recorded_in_the_background(
-    run_jobs: Any,
+    run_jobs: RunJobs,
     asha: Browser,
-    arrive: Any,
+    arrive: Arrive,
     select_all: Any,
     session: Session,
     monkeypatch: pytest.MonkeyPatch,
@@ -473,11 +485,11 @@ def test_many_responses_are_recorded_in_the_background(
 def test_undo_all_stops_the_background_job(
     app: Flask,
     asha: Browser,
-    arrive: Any,
+    arrive: Arrive,
     select_all: Any,
     session: Session,
     monkeypatch: pytest.MonkeyPatch,
-    run_jobs: Any,
+    run_jobs: RunJobs,
 ) -> None:
     arrive(5)
     monkeypatch.setattr(bulk_response, "AT_ONCE", 1)
@@ -495,7 +507,12 @@ def test_undo_all_stops_the_background_job(
 
 
 def test_old_plans_and_results_are_removed(
-    database: Database, asha: Browser, arrive: Any, select_all: Any, session: Session, move_clock: Any
+    database: Database,
+    asha: Browser,
+    arrive: Arrive,
+    select_all: Any,
+    session: Session,
+    move_clock: MoveClock,
 ) -> None:
     ids = arrive(2)
     plan_url = select_all().request.path

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.buyer import Buyer, resp
+from tests.fixture_types import Arrive, DeliverWith, MoveClock
 from tests.people import HTMX, Browser, one
 
 pytestmark = pytest.mark.sqlite
@@ -27,7 +28,7 @@ def edited_body(buyer: Buyer, **fields: Any) -> dict[str, Any]:
 
 
 def test_changed_order_has_a_banner_with_the_changes(
-    buyer: Buyer, order_id: int, asha: Browser, meera: Browser, deliver_with: Any
+    buyer: Buyer, order_id: int, asha: Browser, meera: Browser, deliver_with: DeliverWith
 ) -> None:
     asha.respond(order_id)
     deliver_with("ok")
@@ -83,7 +84,7 @@ def test_document_of_many_lines_has_pages_and_every_change(
     ]
 
 
-def test_document_marks_old_and_new_values_accessibly(buyer: Buyer, arrive: Any, asha: Browser) -> None:
+def test_document_marks_old_and_new_values_accessibly(buyer: Buyer, arrive: Arrive, asha: Browser) -> None:
     order_id = arrive(4)[3]
     old = buyer.bodies[3]["purchaseOrder"]
     assert (
@@ -106,7 +107,7 @@ def test_document_marks_old_and_new_values_accessibly(buyer: Buyer, arrive: Any,
     assert "15 Jan 2027" in page.one("#document").get_text(" ")
 
 
-def test_unchanged_order_has_no_marks(arrive: Any, asha: Browser) -> None:
+def test_unchanged_order_has_no_marks(arrive: Arrive, asha: Browser) -> None:
     page = asha.get(f"/orders/{arrive(1)[0]}")
     assert not page.page.select("#document del, #document ins")
     assert "compare with" not in page.visible_text
@@ -152,7 +153,7 @@ def test_stale_form_shows_changes_and_keeps_all_input(buyer: Buyer, order_id: in
 
 
 def test_canceled_order_shows_the_buyers_remarks_and_no_form(
-    buyer: Buyer, arrive: Any, asha: Browser, deliver_with: Any
+    buyer: Buyer, arrive: Arrive, asha: Browser, deliver_with: DeliverWith
 ) -> None:
     first, second = arrive(2)
     asha.respond(second)
@@ -171,7 +172,7 @@ def test_canceled_order_shows_the_buyers_remarks_and_no_form(
 
 
 def test_activity_lists_all_events_newest_first(
-    buyer: Buyer, order_id: int, asha: Browser, deliver_with: Any, move_clock: Any
+    buyer: Buyer, order_id: int, asha: Browser, deliver_with: DeliverWith, move_clock: MoveClock
 ) -> None:
     move_clock(minutes=1)
     asha.respond(order_id)
@@ -193,7 +194,7 @@ def test_activity_lists_all_events_newest_first(
 
 
 def test_late_refusal_names_its_incoming_message(
-    buyer: Buyer, order_id: int, asha: Browser, message_id: str, deliver_with: Any
+    buyer: Buyer, order_id: int, asha: Browser, message_id: str, deliver_with: DeliverWith
 ) -> None:
     deliver_with("ok")
     late = buyer.send_result(result="FAILURE", req_msg_id=f"REQ-{message_id}")
@@ -205,7 +206,9 @@ def test_late_refusal_names_its_incoming_message(
     assert "Refused by the partner" in asha.get(f"/orders/{order_id}").one("#timeline").get_text()
 
 
-def test_document_status_follows_the_delivery(order_id: int, asha: Browser, deliver_with: Any) -> None:
+def test_document_status_follows_the_delivery(
+    order_id: int, asha: Browser, deliver_with: DeliverWith
+) -> None:
     asha.respond(order_id)
     assert asha.get(f"/orders/{order_id}").one("#document #order-status").get_text() == "Open"
     deliver_with("ok")

@@ -22,6 +22,7 @@ from app.orders.check_presenters import checks_view
 from app.orders.checks import Check, CheckKind, GstinProblem, compare_item, gstin_problem
 from app.orders.models import OrderCheckDismissal, OrderItem, PurchaseOrder
 from tests.buyer import Buyer, Change
+from tests.fixture_types import Arrive
 from tests.orders.bodies import body
 from tests.people import HTMX, Browser, one
 from tests.queries import count_rows
@@ -445,7 +446,7 @@ def test_order_that_was_never_indexed_has_a_page(asha: Browser, receive: Any, se
     assert sentences(asha, order_id) == []
 
 
-def test_migration_indexes_existing_orders(arrive: Any, database: Database, session: Session) -> None:
+def test_migration_indexes_existing_orders(arrive: Arrive, database: Database, session: Session) -> None:
     arrive(8)
     columns = [column for column in OrderItem.__table__.c if column.name != "id"]
     query = select(*columns).order_by(OrderItem.order_id, OrderItem.line_index)

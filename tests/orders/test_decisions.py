@@ -15,8 +15,10 @@ from sqlalchemy.orm import Session
 from app.delivery.models import Message
 from app.orders.models import Decision, Delivery, ResponseState
 from tests.buyer import order_of
+from tests.fixture_types import Arrive, ChangePartner, Deliver
 from tests.people import HTMX, Browser, fields_of
 from tests.queries import count_rows, set_order
+from tests.serving import Network
 
 
 def sent_body(session: Session) -> Any:
@@ -153,7 +155,7 @@ def test_response_without_a_version_is_rejected(asha: Browser, order_id: int, se
 
 
 def test_identical_response_again_creates_no_second_webhook(
-    asha: Browser, order_id: int, session: Session, deliver: Any
+    asha: Browser, order_id: int, session: Session, deliver: Deliver
 ) -> None:
     url = f"/orders/{order_id}/answer"
     fields = asha.fill(url, url)
@@ -165,7 +167,7 @@ def test_identical_response_again_creates_no_second_webhook(
 
 
 def test_different_response_is_a_conflict_that_names_the_first_responder(
-    asha: Browser, omar: Browser, arrive: Any, session: Session
+    asha: Browser, omar: Browser, arrive: Arrive, session: Session
 ) -> None:
     order_id = arrive(3)[2]
     url = f"/orders/{order_id}/answer"
@@ -294,7 +296,7 @@ def test_preview_of_a_changed_order_says_so(asha: Browser, order_id: int, sessio
 
 
 def test_refused_order_accepts_another_response(
-    asha: Browser, order_id: int, deliver: Any, session: Session, network: Any
+    asha: Browser, order_id: int, deliver: Deliver, session: Session, network: Network
 ) -> None:
     network.behave("refuse", times=1)
     asha.respond(order_id, remarks="Confirmed with wishes")
@@ -328,7 +330,7 @@ def test_order_with_unknown_status_is_shown_without_a_form(
 
 @pytest.mark.sqlite
 def test_return_is_offered_only_if_the_partner_supports_it(
-    asha: Browser, order_id: int, change_partner: Any
+    asha: Browser, order_id: int, change_partner: ChangePartner
 ) -> None:
     assert not asha.get(f"/orders/{order_id}").page.select("input[value=RETURN]")
     change_partner(accepts_return=True)
@@ -373,7 +375,7 @@ EDITED_RESPONSE = {
     ],
 )
 def test_form_after_a_refusal_has_the_refused_response_and_the_field_error(
-    asha: Browser, order_id: int, deliver: Any, network: Any, path: str, describes: str
+    asha: Browser, order_id: int, deliver: Deliver, network: Network, path: str, describes: str
 ) -> None:
     url = f"/orders/{order_id}/answer"
     network.behave("refuse", times=1, error_cd="BPR012", error_field=path)
@@ -404,7 +406,7 @@ def test_form_after_undo_has_the_undone_response_but_not_for_a_new_version(
 
 
 @pytest.mark.sqlite
-def test_open_form_polls_the_response_of_a_colleague(asha: Browser, omar: Browser, arrive: Any) -> None:
+def test_open_form_polls_the_response_of_a_colleague(asha: Browser, omar: Browser, arrive: Arrive) -> None:
     order_id = arrive(3)[2]
     updates = omar.get(f"/orders/{order_id}/answer").one("#form-updates")["data-hx-get"]
     assert omar.get(updates).one("#form-updates").get("data-poll") is not None
@@ -423,7 +425,7 @@ def test_open_form_polls_the_change_of_the_buyer(asha: Browser, order_id: int, s
 
 @pytest.mark.sqlite
 def test_review_of_an_order_with_a_response_names_the_colleague(
-    asha: Browser, omar: Browser, arrive: Any
+    asha: Browser, omar: Browser, arrive: Arrive
 ) -> None:
     order_id = arrive(3)[2]
     url = f"/orders/{order_id}/answer"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from sqlalchemy import select, update
 
@@ -12,6 +10,7 @@ from app.db import Database
 from app.orders.models import NO_TOTAL, PAISE_MAX, PurchaseOrder, to_paise
 from app.orders.queries import supplier_names
 from tests.bench.setup import statements
+from tests.fixture_types import Arrive
 from tests.people import BEARINGS, HTMX, TRIVENI, Browser, po_numbers
 
 
@@ -22,7 +21,7 @@ def numbers(browser: Browser, query: str) -> list[str]:
 
 
 @pytest.fixture
-def orders(arrive: Any, database: Database) -> list[PurchaseOrder]:
+def orders(arrive: Arrive, database: Database) -> list[PurchaseOrder]:
     """Eight orders, as stored."""
     ids = arrive(8)
     with database.reading() as session:
@@ -131,7 +130,7 @@ def test_assigned_filter_accepts_a_username_me_and_none(
 
 @pytest.mark.sqlite
 def test_invalid_filter_has_its_error_beside_it_and_keeps_the_text(
-    subtests: pytest.Subtests, asha: Browser, arrive: Any
+    subtests: pytest.Subtests, asha: Browser, arrive: Arrive
 ) -> None:
     arrive(2)
     for name, value in (
@@ -163,7 +162,7 @@ def test_invalid_filter_has_its_error_beside_it_and_keeps_the_text(
             assert fragment.one(f"#{name}-error").get_text()
 
 
-def test_hostile_text_matches_nothing(subtests: pytest.Subtests, asha: Browser, arrive: Any) -> None:
+def test_hostile_text_matches_nothing(subtests: pytest.Subtests, asha: Browser, arrive: Arrive) -> None:
     arrive(1)
     for value in ("'; DROP TABLE person; --", "\u202e%_\\", "\ud800x", "🙂" * 20):
         for name in ("buyer", "supplier", "assigned"):
@@ -175,7 +174,7 @@ def test_hostile_text_matches_nothing(subtests: pytest.Subtests, asha: Browser, 
 
 
 def test_invalid_page_of_amounts_shows_the_first(
-    subtests: pytest.Subtests, asha: Browser, arrive: Any
+    subtests: pytest.Subtests, asha: Browser, arrive: Arrive
 ) -> None:
     arrive(2)
     for key in ("MX4x", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTl-MQ", "LX4x", "eH4x"):

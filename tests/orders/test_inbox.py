@@ -13,11 +13,13 @@ from app.db import Database
 from app.network.vocabulary import Status
 from app.orders import inbox_queries
 from app.orders.models import Delivery, PurchaseOrder, ResponseState
+from tests.fixture_types import Arrive, Confirm, Deliver, MoveClock
 from tests.people import HTMX, Browser, po_numbers
+from tests.serving import Network
 
 
 def test_inbox_shows_only_orders_of_own_supplier_ids(
-    asha: Browser, omar: Browser, meera: Browser, arrive: Any
+    asha: Browser, omar: Browser, meera: Browser, arrive: Arrive
 ) -> None:
     arrive(10)
     assert len(po_numbers(asha.get("/orders"))) == 10
@@ -26,7 +28,7 @@ def test_inbox_shows_only_orders_of_own_supplier_ids(
     assert 0 < len(some) < 10
 
 
-def test_pages_have_every_order_once_in_every_sort(asha: Browser, arrive: Any) -> None:
+def test_pages_have_every_order_once_in_every_sort(asha: Browser, arrive: Arrive) -> None:
     arrive(60)
     for sort in (
         "respond_by",
@@ -48,7 +50,7 @@ def test_pages_have_every_order_once_in_every_sort(asha: Browser, arrive: Any) -
 
 @pytest.mark.parametrize("name", ["revised_at", "version", "subject", "delivery_day"])
 def test_pages_continue_in_a_sort_by_any_type_of_column(
-    session: Session, arrive: Any, monkeypatch: pytest.MonkeyPatch, name: str
+    session: Session, arrive: Arrive, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     arrive(7)
     monkeypatch.setitem(inbox_queries.SORTS, name, (getattr(PurchaseOrder, name), True))
@@ -64,7 +66,7 @@ def test_pages_continue_in_a_sort_by_any_type_of_column(
 
 
 @pytest.mark.sqlite
-def test_column_header_sorts_and_then_reverses(asha: Browser, arrive: Any) -> None:
+def test_column_header_sorts_and_then_reverses(asha: Browser, arrive: Arrive) -> None:
     arrive(5)
 
     def column_headers(page: Any) -> dict[str, tuple[str, str | None]]:
@@ -88,7 +90,7 @@ def test_column_header_sorts_and_then_reverses(asha: Browser, arrive: Any) -> No
     assert not [sort for _, sort in column_headers(asha.get("/orders?sort=-received_at")).values() if sort]
 
 
-def test_search_and_filters_reduce_the_list(subtests: pytest.Subtests, asha: Browser, arrive: Any) -> None:
+def test_search_and_filters_reduce_the_list(subtests: pytest.Subtests, asha: Browser, arrive: Arrive) -> None:
     arrive(12)
     for query, fits in (
         ("q=mal/2611/45007", 1),
@@ -114,7 +116,7 @@ def test_search_and_filters_reduce_the_list(subtests: pytest.Subtests, asha: Bro
 
 @pytest.mark.sqlite
 def test_order_moves_between_filters_after_a_response(
-    asha: Browser, confirm: Any, arrive: Any, deliver: Any
+    asha: Browser, confirm: Confirm, arrive: Arrive, deliver: Deliver
 ) -> None:
     ids = arrive(4)
     confirm(ids[0])
@@ -132,7 +134,7 @@ def test_order_moves_between_filters_after_a_response(
 
 @pytest.mark.sqlite
 def test_list_says_queued_until_an_attempt_has_failed(
-    asha: Browser, confirm: Any, order_id: int, deliver: Any, network: Any
+    asha: Browser, confirm: Confirm, order_id: int, deliver: Deliver, network: Network
 ) -> None:
     def words() -> list[str]:
         cells = asha.get("/orders").page.select("tbody td")
@@ -146,14 +148,16 @@ def test_list_says_queued_until_an_attempt_has_failed(
 
 
 @pytest.mark.sqlite
-def test_deadline_has_its_time_unless_sorted_by_receipt(asha: Browser, arrive: Any) -> None:
+def test_deadline_has_its_time_unless_sorted_by_receipt(asha: Browser, arrive: Arrive) -> None:
     arrive(1)
     assert "tomorrow" in asha.get("/orders").one("td.col-due").get_text()
     received = asha.get("/orders?sort=-received_at").one("td.col-due").get_text()
     assert "tomorrow" not in received and "received" in received
 
 
-def test_overdue_and_due_soon_depend_on_the_time(asha: Browser, arrive: Any, move_clock: Any) -> None:
+def test_overdue_and_due_soon_depend_on_the_time(
+    asha: Browser, arrive: Arrive, move_clock: MoveClock
+) -> None:
     arrive(3)
     assert po_numbers(asha.get("/orders?due=soon")) == []
     move_clock(hours=21)
@@ -165,7 +169,7 @@ def test_overdue_and_due_soon_depend_on_the_time(asha: Browser, arrive: Any, mov
 
 @pytest.mark.sqlite
 def test_unknown_filter_value_is_ignored_with_a_notice(
-    subtests: pytest.Subtests, asha: Browser, arrive: Any
+    subtests: pytest.Subtests, asha: Browser, arrive: Arrive
 ) -> None:
     arrive(2)
     for query in (
@@ -187,7 +191,7 @@ def test_unknown_filter_value_is_ignored_with_a_notice(
             assert "ignored" in page.visible_text or "Showing page 1" in page.visible_text
 
 
-def test_hostile_query_is_harmless(subtests: pytest.Subtests, asha: Browser, arrive: Any) -> None:
+def test_hostile_query_is_harmless(subtests: pytest.Subtests, asha: Browser, arrive: Arrive) -> None:
     arrive(1)
     for hostile in ("<script>alert(1)</script>", "' OR 1=1 --", "\x00", "\ud800", "%00%ff", "𝕏"):
         with subtests.test(hostile=ascii(hostile)):
@@ -197,7 +201,7 @@ def test_hostile_query_is_harmless(subtests: pytest.Subtests, asha: Browser, arr
 
 
 @pytest.mark.sqlite
-def test_inbox_with_htmx_is_a_fragment_except_for_history_restore(asha: Browser, arrive: Any) -> None:
+def test_inbox_with_htmx_is_a_fragment_except_for_history_restore(asha: Browser, arrive: Arrive) -> None:
     arrive(2)
     fragment = asha.get("/orders?q=mal", headers=HTMX)
     assert fragment.one("#orders-list")
@@ -207,7 +211,7 @@ def test_inbox_with_htmx_is_a_fragment_except_for_history_restore(asha: Browser,
 
 
 @pytest.mark.sqlite
-def test_empty_inbox_and_empty_search_have_different_texts(asha: Browser, arrive: Any) -> None:
+def test_empty_inbox_and_empty_search_have_different_texts(asha: Browser, arrive: Arrive) -> None:
     empty = asha.get("/orders").visible_text
     arrive(1)
     no_match = asha.get("/orders?q=zzz").visible_text
@@ -249,7 +253,7 @@ def test_order_json_has_its_revisions_as_received(asha: Browser, order_id: int) 
     assert data["total"] == "439.90"
 
 
-def test_home_counts_the_queues(asha: Browser, arrive: Any, move_clock: Any) -> None:
+def test_home_counts_the_queues(asha: Browser, arrive: Arrive, move_clock: MoveClock) -> None:
     arrive(5)
     move_clock(hours=25)
     page = asha.get("/")

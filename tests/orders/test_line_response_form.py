@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session
 
 from app.delivery.models import Message
 from app.orders.models import Decision, PurchaseOrder
+from tests.fixture_types import Arrive, ChangePartner, Deliver
 from tests.people import HTMX, Browser
 from tests.queries import count_rows
+from tests.serving import Network
 
 pytestmark = pytest.mark.sqlite
 
@@ -35,7 +37,7 @@ CHANGES = {
 
 
 @pytest.fixture
-def order_id(arrive: Any) -> int:
+def order_id(arrive: Arrive) -> int:
     """An order of three lines: 250 visits, 2 bags and 1,000 drums."""
     return int(arrive(3)[2])
 
@@ -111,7 +113,7 @@ def test_rejecting_every_line_is_a_rejection(asha: Browser, order_id: int, sessi
 
 
 def test_partner_without_line_responses_refuses_lines(
-    asha: Browser, order_id: int, change_partner: Any
+    asha: Browser, order_id: int, change_partner: ChangePartner
 ) -> None:
     change_partner(accepts_line_responses=False)
     page = asha.get(f"/orders/{order_id}/answer")
@@ -151,7 +153,7 @@ def test_lines_are_readable_wherever_the_response_is_shown(
 
 
 def test_unsuccessful_response_fills_the_editor_again(
-    asha: Browser, order_id: int, deliver: Any, network: Any
+    asha: Browser, order_id: int, deliver: Deliver, network: Network
 ) -> None:
     respond(asha, order_id, **CHANGES)
     network.behave(mode="refuse")
@@ -162,7 +164,7 @@ def test_unsuccessful_response_fills_the_editor_again(
 
 
 def test_simulator_shows_lines_beside_the_order(
-    asha: Browser, order_id: int, session: Session, deliver: Any, network: Any
+    asha: Browser, order_id: int, session: Session, deliver: Deliver, network: Network
 ) -> None:
     respond(asha, order_id, **CHANGES)
     deliver()
@@ -183,7 +185,7 @@ def test_page_of_lines_keeps_edited_lines(asha: Browser, long_order: int) -> Non
 
 
 @pytest.fixture
-def long_order(arrive: Any, session: Session) -> int:
+def long_order(arrive: Arrive, session: Session) -> int:
     """An order of 40 lines."""
     arrive(40)
     session.rollback()

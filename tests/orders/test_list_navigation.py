@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
-from app.orders.models import PurchaseOrder, Revision
+from app.orders.models import Revision
+from tests.fixture_types import Arrive, Deliver
 from tests.people import HTMX, Browser, fields_of
 
 OPEN = "answer=open"
@@ -32,7 +34,7 @@ def respond_and_next(browser: Browser, url: str, **changes: Any) -> Any:
 
 
 @pytest.mark.sqlite
-def test_order_opened_from_list_shows_position_and_neighbors(asha: Browser, arrive: Any) -> None:
+def test_order_opened_from_list_shows_position_and_neighbors(asha: Browser, arrive: Arrive) -> None:
     arrive(3)
     first, second, third = links(asha)
     assert "list=answer%3Dopen" in first
@@ -46,7 +48,7 @@ def test_order_opened_from_list_shows_position_and_neighbors(asha: Browser, arri
     assert not asha.get(first.split("?")[0]).page.select("nav.list-position, button[name=next]")
 
 
-def test_next_follows_the_sort_of_the_list(subtests: pytest.Subtests, asha: Browser, arrive: Any) -> None:
+def test_next_follows_the_sort_of_the_list(subtests: pytest.Subtests, asha: Browser, arrive: Arrive) -> None:
     arrive(4)
     for sort in ("respond_by", "-received_at", "delivery_date", "-buyer_po_number"):
         with subtests.test(sort=sort):
@@ -59,7 +61,7 @@ def test_next_follows_the_sort_of_the_list(subtests: pytest.Subtests, asha: Brow
 
 
 @pytest.mark.sqlite
-def test_confirm_and_next_records_and_opens_next_order(asha: Browser, arrive: Any) -> None:
+def test_confirm_and_next_records_and_opens_next_order(asha: Browser, arrive: Arrive) -> None:
     arrive(3)
     first, second, _ = links(asha)
     response = respond_and_next(asha, first)
@@ -72,7 +74,7 @@ def test_confirm_and_next_records_and_opens_next_order(asha: Browser, arrive: An
 
 
 @pytest.mark.sqlite
-def test_reject_and_next_needs_a_reason(asha: Browser, arrive: Any) -> None:
+def test_reject_and_next_needs_a_reason(asha: Browser, arrive: Arrive) -> None:
     arrive(2)
     first, second = links(asha)
     response = respond_and_next(asha, first, supplier_response="REJECT")
@@ -86,7 +88,7 @@ def test_reject_and_next_needs_a_reason(asha: Browser, arrive: Any) -> None:
 
 
 @pytest.mark.sqlite
-def test_last_order_leads_to_all_done(asha: Browser, arrive: Any) -> None:
+def test_last_order_leads_to_all_done(asha: Browser, arrive: Arrive) -> None:
     arrive(1)
     (only,) = links(asha)
     response = respond_and_next(asha, only)
@@ -97,7 +99,7 @@ def test_last_order_leads_to_all_done(asha: Browser, arrive: Any) -> None:
 
 
 @pytest.mark.sqlite
-def test_end_of_list_names_skipped_orders(asha: Browser, arrive: Any) -> None:
+def test_end_of_list_names_skipped_orders(asha: Browser, arrive: Arrive) -> None:
     arrive(3)
     first, _, last = links(asha)
     page = asha.get(respond_and_next(asha, last).location)
@@ -108,7 +110,7 @@ def test_end_of_list_names_skipped_orders(asha: Browser, arrive: Any) -> None:
 
 @pytest.mark.sqlite
 def test_confirm_and_next_of_changed_order_shows_review(
-    asha: Browser, arrive: Any, buyer: Any, deliver: Any, example_bodies: list[Any]
+    asha: Browser, arrive: Arrive, buyer: Any, deliver: Deliver, example_bodies: list[Any]
 ) -> None:
     arrive(2)
     url = links(asha)[0]
@@ -126,7 +128,7 @@ def test_confirm_and_next_of_changed_order_shows_review(
 
 
 @pytest.mark.sqlite
-def test_list_of_other_suppliers_has_no_next_order(omar: Browser, asha: Browser, arrive: Any) -> None:
+def test_list_of_other_suppliers_has_no_next_order(omar: Browser, asha: Browser, arrive: Arrive) -> None:
     arrive(10)
     own = set(map(order_id, links(omar)))
     foreign = next(order_id(url) for url in links(asha) if order_id(url) not in own)
@@ -136,7 +138,7 @@ def test_list_of_other_suppliers_has_no_next_order(omar: Browser, asha: Browser,
 
 
 @pytest.mark.sqlite
-def test_hostile_list_is_ignored(subtests: pytest.Subtests, asha: Browser, arrive: Any) -> None:
+def test_hostile_list_is_ignored(subtests: pytest.Subtests, asha: Browser, arrive: Arrive) -> None:
     (order,) = arrive(1)
     for query in (
         "%00",
@@ -158,7 +160,7 @@ def test_hostile_list_is_ignored(subtests: pytest.Subtests, asha: Browser, arriv
             assert asha.get(f"/orders/{order}?list=answer%3Dopen&responded=99999999999999").status_code == 200
 
 
-def test_check_counts_new_and_changed_orders(asha: Browser, arrive: Any) -> None:
+def test_check_counts_new_and_changed_orders(asha: Browser, arrive: Arrive) -> None:
     arrive(2)
     newer_url = asha.get(f"/orders?{OPEN}").one("#new-rows")["data-hx-get"]
     assert not asha.get(newer_url, headers=HTMX).page.select("a")
@@ -172,11 +174,14 @@ def test_check_counts_new_and_changed_orders(asha: Browser, arrive: Any) -> None
 
 
 @pytest.mark.sqlite
-def test_confirm_and_next_with_changed_line_shows_review(asha: Browser, arrive: Any, session: Any) -> None:
+def test_confirm_and_next_with_changed_line_shows_review(
+    asha: Browser, arrive: Arrive, session: Session
+) -> None:
     arrive(2)
     first, second = links(asha)
-    order = session.get(PurchaseOrder, order_id(first))
-    line = session.query(Revision).filter_by(order_id=order.id).one().message.purchase_order.item_lists[0]
+    line = (
+        session.query(Revision).filter_by(order_id=order_id(first)).one().message.purchase_order.item_lists[0]
+    )
     changed = {
         "lines-0-reference": line.order_line_reference or str(line.serialno),
         "lines-0-response": "CHANGED",

@@ -10,6 +10,7 @@ from flask import Flask
 from pypdf import PdfReader
 
 from app.ui.pdf import printable
+from tests.fixture_types import Arrive
 from tests.people import Browser
 
 pytestmark = pytest.mark.sqlite
@@ -28,7 +29,7 @@ def text_of(pdf: PdfReader) -> str:
     return " ".join(" ".join(page.extract_text() for page in pdf.pages).split())
 
 
-def test_order_without_response_is_a_purchase_order(asha: Browser, arrive: Any) -> None:
+def test_order_without_response_is_a_purchase_order(asha: Browser, arrive: Arrive) -> None:
     (order_id,) = arrive()
     pdf = read(asha, order_id)
     text = text_of(pdf)
@@ -48,7 +49,7 @@ def test_pdf_download_logs_only_its_request(
     assert {record.name for record in caplog.records} == {"app.request"}
 
 
-def test_order_with_response_is_an_acknowledgment(asha: Browser, arrive: Any) -> None:
+def test_order_with_response_is_an_acknowledgment(asha: Browser, arrive: Arrive) -> None:
     (order_id,) = arrive()
     asha.respond(order_id, remarks="Ships on Monday", supplier_order_number="SO-4711")
     text = text_of(read(asha, order_id))
@@ -60,7 +61,7 @@ def test_order_with_response_is_an_acknowledgment(asha: Browser, arrive: Any) ->
     assert "Respond by" not in text
 
 
-def test_line_responses_are_shown_with_both_totals(asha: Browser, arrive: Any) -> None:
+def test_line_responses_are_shown_with_both_totals(asha: Browser, arrive: Arrive) -> None:
     (order_id,) = arrive()
     changes = {
         "lines-0-reference": "00010",
@@ -76,7 +77,7 @@ def test_line_responses_are_shown_with_both_totals(asha: Browser, arrive: Any) -
     assert "Total ₹439.90 ₹219.95" in text
 
 
-def test_response_that_was_undone_is_not_shown(asha: Browser, arrive: Any, app: Flask) -> None:
+def test_response_that_was_undone_is_not_shown(asha: Browser, arrive: Arrive, app: Flask) -> None:
     app.extensions["settings"] = app.extensions["settings"].model_copy(update={"undo_seconds": 60})
     (order_id,) = arrive()
     asha.respond(order_id)
@@ -137,13 +138,13 @@ def test_hostile_content_makes_a_readable_document(asha: Browser, receive: Any) 
     assert "soon" in text
 
 
-def test_order_of_another_supplier_is_not_found(omar: Browser, arrive: Any) -> None:
+def test_order_of_another_supplier_is_not_found(omar: Browser, arrive: Arrive) -> None:
     (order_id,) = arrive()
     assert omar.get(f"/orders/{order_id}.pdf").status_code == 404
     assert omar.get("/orders/999999.pdf").status_code == 404
 
 
-def test_page_links_the_pdf(asha: Browser, meera: Browser, arrive: Any) -> None:
+def test_page_links_the_pdf(asha: Browser, meera: Browser, arrive: Arrive) -> None:
     (order_id,) = arrive()
     for browser in (asha, meera):
         link = browser.get(f"/orders/{order_id}").one(f'a[href="/orders/{order_id}.pdf"]')

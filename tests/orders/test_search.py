@@ -17,13 +17,15 @@ from app.network.text import search_key
 from app.orders import inbox_queries
 from app.orders.inbox_queries import OrderFilter, order_page
 from app.orders.models import PurchaseOrder
+from tests.fixture_types import Arrive
+from tests.people import Browser
 from tests.queries import set_order
 
 WORDS = ['say "no"', "100 % cotton", "a_b", "back\\slash", "संदर्भ क्रमांक", "straße 5", "x y", "it's", "zz"]
 
 
 @pytest.fixture
-def orders_with_subjects(session: Session, arrive: Any) -> list[int]:
+def orders_with_subjects(session: Session, arrive: Arrive) -> list[int]:
     """Orders with unusual subjects."""
     ids: list[int] = arrive(len(WORDS))
     for order_id, words in zip(ids, WORDS, strict=True):
@@ -74,7 +76,7 @@ def test_search_for_three_or_more_letters_uses_the_index(
 
 
 def test_search_with_many_matches_walks_the_list(
-    session: Session, arrive: Any, monkeypatch: pytest.MonkeyPatch
+    session: Session, arrive: Arrive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrive(8)
     by_index = listed(session, "por", sort="-received_at")
@@ -84,7 +86,7 @@ def test_search_with_many_matches_walks_the_list(
     assert listed(session, "por", sort="-received_at") == by_index
 
 
-def test_search_index_is_updated_with_the_order(session: Session, arrive: Any, asha: Any) -> None:
+def test_search_index_is_updated_with_the_order(session: Session, arrive: Arrive, asha: Browser) -> None:
     first, second = arrive(2)
     assert not matching_ids(session, TextIndex.ORDERS, "leaves on tuesday", limit=9)
     assert asha.respond(first, "ACCEPT", "Leaves on Tuesday").status_code == 303
@@ -121,7 +123,7 @@ def test_search_without_the_index_finds_the_same(
 
 
 def test_search_does_not_find_orders_of_other_suppliers(
-    omar: Any, meera: Any, arrive: Any, session: Session
+    omar: Any, meera: Browser, arrive: Arrive, session: Session
 ) -> None:
     arrive(12)
     number = session.scalar(

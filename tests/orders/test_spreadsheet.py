@@ -18,6 +18,7 @@ from app.exports.formats import escape_formula
 from app.orders import spreadsheet
 from app.orders.models import Decision, PurchaseOrder
 from app.orders.spreadsheet import BadSheet, SheetColumn, SheetProblem, read_sheet
+from tests.fixture_types import Arrive
 from tests.people import BEARINGS, Browser, fields_of
 from tests.queries import count_rows, set_order
 
@@ -80,7 +81,7 @@ def fill(rows: list[Row], number: int, **cells: Any) -> None:
 
 @pytest.mark.parametrize("form", ["csv", "xlsx"])
 def test_filled_in_sheet_is_planned_and_sent(
-    asha: Browser, arrive: Any, upload: Any, session: Session, form: str
+    asha: Browser, arrive: Arrive, upload: Any, session: Session, form: str
 ) -> None:
     arrive(4)
     rows = downloaded(asha, form)
@@ -111,7 +112,7 @@ def test_filled_in_sheet_is_planned_and_sent(
     }
 
 
-def test_row_with_remarks_but_no_response_has_an_error(asha: Browser, arrive: Any, upload: Any) -> None:
+def test_row_with_remarks_but_no_response_has_an_error(asha: Browser, arrive: Arrive, upload: Any) -> None:
     arrive(3)
     rows = downloaded(asha, "csv")
     fill(rows, 1, RESPONSE="Confirm")
@@ -123,7 +124,7 @@ def test_row_with_remarks_but_no_response_has_an_error(asha: Browser, arrive: An
 
 
 def test_download_has_only_visible_orders_that_need_a_response(
-    asha: Browser, omar: Browser, meera: Browser, arrive: Any, session: Session
+    asha: Browser, omar: Browser, meera: Browser, arrive: Arrive, session: Session
 ) -> None:
     ids = arrive(6)
     asha.respond(ids[0])
@@ -134,7 +135,7 @@ def test_download_has_only_visible_orders_that_need_a_response(
     assert asha.get("/orders/answers/sheet.csv?answer=nonsense").status_code == 422
 
 
-def test_download_escapes_formulas(asha: Browser, arrive: Any, session: Session) -> None:
+def test_download_escapes_formulas(asha: Browser, arrive: Arrive, session: Session) -> None:
     set_order(session, arrive(1)[0], buyer_po_number="=1+1", subject="@SUM(A1)")
     row = downloaded(asha, "csv")[1]
     assert {escape_formula("=1+1"), "'@SUM(A1)"} <= set(row)
@@ -142,7 +143,7 @@ def test_download_escapes_formulas(asha: Browser, arrive: Any, session: Session)
     assert {cell.data_type for cell in book.active[2]} <= {"s", "n"}
 
 
-def test_escaped_po_number_is_accepted(asha: Browser, arrive: Any, upload: Any, session: Session) -> None:
+def test_escaped_po_number_is_accepted(asha: Browser, arrive: Arrive, upload: Any, session: Session) -> None:
     set_order(session, arrive(1)[0], buyer_po_number="=1+1")
     rows = downloaded(asha, "csv")
     fill(rows, 1, RESPONSE="Confirm")
@@ -163,7 +164,7 @@ def errors_of(asha: Browser, upload: Any, **cells: Any) -> str:
 
 
 def test_error_names_row_and_column(
-    subtests: pytest.Subtests, asha: Browser, arrive: Any, upload: Any
+    subtests: pytest.Subtests, asha: Browser, arrive: Arrive, upload: Any
 ) -> None:
     arrive(1)
     for cells, error in (
@@ -187,7 +188,7 @@ def test_error_names_row_and_column(
             assert error in errors_of(asha, upload, **cells)
 
 
-def test_changed_order_is_an_error(asha: Browser, arrive: Any, upload: Any, session: Session) -> None:
+def test_changed_order_is_an_error(asha: Browser, arrive: Arrive, upload: Any, session: Session) -> None:
     arrive(2)
     rows = downloaded(asha, "csv")
     fill(rows, 1, RESPONSE="Confirm")
@@ -201,7 +202,7 @@ def test_changed_order_is_an_error(asha: Browser, arrive: Any, upload: Any, sess
 
 
 def test_order_that_changed_after_the_plan_is_skipped(
-    asha: Browser, arrive: Any, upload: Any, session: Session
+    asha: Browser, arrive: Arrive, upload: Any, session: Session
 ) -> None:
     arrive(2)
     rows = downloaded(asha, "csv")
@@ -214,7 +215,7 @@ def test_order_that_changed_after_the_plan_is_skipped(
 
 
 def test_unknown_and_foreign_orders_have_the_same_error(
-    omar: Browser, arrive: Any, upload: Any, session: Session
+    omar: Browser, arrive: Arrive, upload: Any, session: Session
 ) -> None:
     arrive(6)
     foreign = session.scalar(

@@ -18,11 +18,13 @@ from app.orders.presence import remove_closed_forms
 from app.orders.team import COMMENT_MAX, Part, assignable_people, split_mentions
 from app.orders.timeline import EventKind, activity, timeline
 from tests.bench.setup import statements
+from tests.fixture_types import Arrive, Confirm, Deliver, MoveClock
 from tests.people import BEARINGS, HTMX, TRIVENI, Browser
 from tests.queries import count_rows
+from tests.serving import Network
 
 
-def order_of_bearings(arrive: Any) -> int:
+def order_of_bearings(arrive: Arrive) -> int:
     """An order that Omar may respond to."""
     return int(arrive(3)[2])
 
@@ -61,7 +63,13 @@ def audited(session: Session, action: AuditAction) -> list[AuditEntry]:
 
 @pytest.mark.sqlite
 def test_comment_is_in_the_activity_and_never_sent(
-    order_id: int, confirm: Any, deliver: Any, network: Any, asha: Browser, meera: Browser, session: Session
+    order_id: int,
+    confirm: Confirm,
+    deliver: Deliver,
+    network: Network,
+    asha: Browser,
+    meera: Browser,
+    session: Session,
 ) -> None:
     sent = send(asha, order_id, "comments", text="Stock is <b>low</b>.\r\nAsk the mill.")
     assert sent.status_code == 303
@@ -123,7 +131,7 @@ def test_usernames_with_periods_are_recognized_in_text() -> None:
 
 @pytest.mark.sqlite
 def test_comment_is_deleted_by_its_author_only(
-    arrive: Any, asha: Browser, ravi: Browser, session: Session
+    arrive: Arrive, asha: Browser, ravi: Browser, session: Session
 ) -> None:
     order_id, other = arrive(2)
     send(asha, order_id, "comments", text="Typed too early")
@@ -149,7 +157,7 @@ def test_comments_are_not_in_the_evidence_pack(order_id: int, asha: Browser, ses
 
 
 @pytest.mark.sqlite
-def test_comment_on_an_order_of_another_supplier_is_not_found(arrive: Any, omar: Browser) -> None:
+def test_comment_on_an_order_of_another_supplier_is_not_found(arrive: Arrive, omar: Browser) -> None:
     order_id, _, own = arrive(3)
     fields = {**omar.fill(f"/orders/{own}", f"/orders/{own}/comments"), "text": "x"}
     assert omar.send(f"/orders/{order_id}/comments", fields).status_code == 404
@@ -203,7 +211,7 @@ def test_assign_without_a_username_is_rejected(order_id: int, asha: Browser) -> 
 
 
 def test_claim_of_an_order_that_a_colleague_took_conflicts(
-    arrive: Any, asha: Browser, omar: Browser, session: Session
+    arrive: Arrive, asha: Browser, omar: Browser, session: Session
 ) -> None:
     order_id = order_of_bearings(arrive)
     action = f"/orders/{order_id}/assign"
@@ -219,7 +227,7 @@ def test_claim_of_an_order_that_a_colleague_took_conflicts(
 
 @pytest.mark.sqlite
 def test_assignable_people_of_several_suppliers_are_read_in_one_query(
-    arrive: Any, session: Session, database: Database
+    arrive: Arrive, session: Session, database: Database
 ) -> None:
     arrive(12)
     orders = session.scalars(select(PurchaseOrder)).all()
@@ -230,7 +238,7 @@ def test_assignable_people_of_several_suppliers_are_read_in_one_query(
     assert len(queries) == 1
 
 
-def test_several_orders_are_assigned_at_once(arrive: Any, meera: Browser, session: Session) -> None:
+def test_several_orders_are_assigned_at_once(arrive: Arrive, meera: Browser, session: Session) -> None:
     arrive(12)
     ids = orders_of(session, BEARINGS)[:3]
     page = "/orders/assignments"
@@ -250,7 +258,7 @@ def test_several_orders_are_assigned_at_once(arrive: Any, meera: Browser, sessio
 
 @pytest.mark.sqlite
 def test_several_orders_skip_those_that_the_assignee_cannot_see(
-    arrive: Any, asha: Browser, session: Session
+    arrive: Arrive, asha: Browser, session: Session
 ) -> None:
     other, _, own = arrive(3)
     page = "/orders/assignments"
@@ -265,7 +273,7 @@ def test_several_orders_skip_those_that_the_assignee_cannot_see(
 
 @pytest.mark.sqlite
 def test_manager_selects_orders_to_assign_but_not_to_respond(
-    arrive: Any, meera: Browser, asha: Browser
+    arrive: Arrive, meera: Browser, asha: Browser
 ) -> None:
     arrive(2)
     page = meera.get("/orders?answer=open")
@@ -281,7 +289,7 @@ def test_manager_selects_orders_to_assign_but_not_to_respond(
 
 @pytest.mark.sqlite
 def test_open_form_is_shown_to_colleagues_for_a_minute(
-    arrive: Any, asha: Browser, omar: Browser, meera: Browser, move_clock: Any
+    arrive: Arrive, asha: Browser, omar: Browser, meera: Browser, move_clock: MoveClock
 ) -> None:
     order_id = order_of_bearings(arrive)
     omar.get(f"/orders/{order_id}")
@@ -293,7 +301,7 @@ def test_open_form_is_shown_to_colleagues_for_a_minute(
 
 
 def test_open_form_is_renewed_by_its_poll_in_one_row(
-    arrive: Any, asha: Browser, omar: Browser, move_clock: Any, database: Database, session: Session
+    arrive: Arrive, asha: Browser, omar: Browser, move_clock: MoveClock, database: Database, session: Session
 ) -> None:
     order_id = order_of_bearings(arrive)
     omar.get(f"/orders/{order_id}")
@@ -309,7 +317,7 @@ def test_open_form_is_renewed_by_its_poll_in_one_row(
 
 
 @pytest.mark.sqlite
-def test_open_form_ends_with_the_response(arrive: Any, omar: Browser, session: Session) -> None:
+def test_open_form_ends_with_the_response(arrive: Arrive, omar: Browser, session: Session) -> None:
     order_id = order_of_bearings(arrive)
     omar.respond(order_id)
     assert count_rows(session, OpenForm) == 0

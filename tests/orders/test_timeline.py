@@ -17,6 +17,8 @@ from app.orders.models import OrderView
 from app.orders.timeline import EventKind, TimelineEvent, timeline
 from app.webhooks.queries import messages_of_order
 from tests.buyer import Buyer, message_of, order_of, resp
+from tests.fixture_types import Arrive, ClaimOne, Confirm, DeliverWith, MoveClock
+from tests.people import Browser
 from tests.queries import count_rows
 
 
@@ -34,11 +36,11 @@ def timeline_rows(session: Session, order_id: int) -> list[tuple[str, str, str]]
 def test_timeline_of_a_complete_order_is_in_order(
     buyer: Buyer,
     order_id: int,
-    confirm: Any,
-    deliver_with: Any,
+    confirm: Confirm,
+    deliver_with: DeliverWith,
     session: Session,
-    move_clock: Any,
-    asha: Any,
+    move_clock: MoveClock,
+    asha: Browser,
     pages: Any,
 ) -> None:
     move_clock(minutes=1)
@@ -93,7 +95,7 @@ def test_timeline_of_a_complete_order_is_in_order(
 
 @pytest.mark.sqlite
 def test_timeline_has_a_canceled_response_with_its_reason(
-    buyer: Buyer, order_id: int, confirm: Any, session: Session, move_clock: Any
+    buyer: Buyer, order_id: int, confirm: Confirm, session: Session, move_clock: MoveClock
 ) -> None:
     confirm(order_id)
     move_clock(minutes=1)
@@ -106,13 +108,13 @@ def test_timeline_has_a_canceled_response_with_its_reason(
 @pytest.mark.sqlite
 def test_timeline_has_refusal_resend_and_current_attempt(
     order_id: int,
-    confirm: Any,
-    deliver_with: Any,
-    claim_one: Any,
+    confirm: Confirm,
+    deliver_with: DeliverWith,
+    claim_one: ClaimOne,
     end_attempt: Any,
     database: Database,
     session: Session,
-    move_clock: Any,
+    move_clock: MoveClock,
 ) -> None:
     message_id = confirm(order_id, "REJECT", "Not in our range")
     deliver_with("refuse")
@@ -140,7 +142,12 @@ def test_timeline_has_refusal_resend_and_current_attempt(
 
 @pytest.mark.sqlite
 def test_timeline_has_failure_and_closed_order(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, session: Session, move_clock: Any
+    buyer: Buyer,
+    order_id: int,
+    confirm: Confirm,
+    deliver_with: DeliverWith,
+    session: Session,
+    move_clock: MoveClock,
 ) -> None:
     confirm(order_id)
     for _ in range(10):
@@ -158,10 +165,10 @@ def test_first_view_of_each_version_by_a_responder_is_recorded(
     buyer: Buyer,
     order_id: int,
     session: Session,
-    asha: Any,
-    meera: Any,
-    ravi: Any,
-    move_clock: Any,
+    asha: Browser,
+    meera: Browser,
+    ravi: Browser,
+    move_clock: MoveClock,
     pages: Any,
 ) -> None:
     for browser in (asha, meera, ravi, asha):
@@ -181,7 +188,7 @@ def test_first_view_of_each_version_by_a_responder_is_recorded(
 def test_view_in_two_tabs_at_once_is_recorded_once(
     order_id: int,
     session: Session,
-    asha: Any,
+    asha: Browser,
     pages: Any,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -195,7 +202,7 @@ def test_view_in_two_tabs_at_once_is_recorded_once(
 
 @pytest.mark.sqlite
 def test_order_page_works_if_the_view_cannot_be_recorded(
-    arrive: Any, asha: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    arrive: Arrive, asha: Browser, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_args: Any, **_values: Any) -> None:
         raise OperationalError("", {}, Exception("database is locked"))
@@ -208,7 +215,12 @@ def test_order_page_works_if_the_view_cannot_be_recorded(
 
 @pytest.mark.sqlite
 def test_changed_order_page_has_changes_since_the_response(
-    buyer: Buyer, order_id: int, confirm: Any, deliver_with: Any, asha: Any, pages: list[dict[str, Any]]
+    buyer: Buyer,
+    order_id: int,
+    confirm: Confirm,
+    deliver_with: DeliverWith,
+    asha: Browser,
+    pages: list[dict[str, Any]],
 ) -> None:
     asha.get(f"/orders/{order_id}")
     assert (pages[-1]["changes"], pages[-1]["changes_since"]) == (None, None)
@@ -228,7 +240,7 @@ def test_changed_order_page_has_changes_since_the_response(
 
 @pytest.mark.sqlite
 def test_changed_order_page_without_a_response_has_changes_of_the_last_edit(
-    buyer: Buyer, order_id: int, asha: Any, pages: list[dict[str, Any]]
+    buyer: Buyer, order_id: int, asha: Browser, pages: list[dict[str, Any]]
 ) -> None:
     buyer.edit(deliveryDate="2027-01-15")
     buyer.edit(current=2, deliveryDate="2027-01-15", subject="Moved")
@@ -238,7 +250,7 @@ def test_changed_order_page_without_a_response_has_changes_of_the_last_edit(
 
 @pytest.mark.sqlite
 def test_stale_form_has_changes_since_it_was_opened_and_keeps_input(
-    buyer: Buyer, order_id: int, asha: Any, pages: list[dict[str, Any]]
+    buyer: Buyer, order_id: int, asha: Browser, pages: list[dict[str, Any]]
 ) -> None:
     asha.get(f"/orders/{order_id}/answer")
     buyer.edit(deliveryDate="2027-01-15")
@@ -264,7 +276,7 @@ def test_stale_form_has_changes_since_it_was_opened_and_keeps_input(
 
 
 def test_order_json_has_its_final_state(
-    buyer: Buyer, order_id: int, asha: Any, pages: list[dict[str, Any]]
+    buyer: Buyer, order_id: int, asha: Browser, pages: list[dict[str, Any]]
 ) -> None:
     buyer.change_status(remarks="Requirement withdrawn")
     asha.get(f"/orders/{order_id}")

@@ -13,7 +13,9 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.delivery.models import CancelReason, Message, MessageState
 from app.orders.models import Delivery, PurchaseOrder
+from tests.fixture_types import Arrive, Deliver, MoveClock
 from tests.people import HTMX, Browser
+from tests.serving import Network
 
 
 @pytest.fixture
@@ -29,7 +31,9 @@ def undo(browser: Browser, order_id: int) -> Any:
     return browser.submit(f"/orders/{order_id}", action)
 
 
-def test_response_is_sent_after_grace_time(asha: Browser, arrive: Any, deliver: Any, move_clock: Any) -> None:
+def test_response_is_sent_after_grace_time(
+    asha: Browser, arrive: Arrive, deliver: Deliver, move_clock: MoveClock
+) -> None:
     asha.respond(arrive(1)[0])
     assert deliver() == {}
     move_clock(seconds=11)
@@ -37,7 +41,7 @@ def test_response_is_sent_after_grace_time(asha: Browser, arrive: Any, deliver: 
 
 
 def test_undo_cancels_webhook_and_reopens_order(
-    asha: Browser, order_id: int, deliver: Any, move_clock: Any, session: Session, network: Any
+    asha: Browser, order_id: int, deliver: Deliver, move_clock: MoveClock, session: Session, network: Network
 ) -> None:
     asha.respond(order_id)
     assert undo(asha, order_id).status_code == 303
@@ -53,7 +57,9 @@ def test_undo_cancels_webhook_and_reopens_order(
     assert deliver() == {"delivered": 1}
 
 
-def test_undo_after_sending_is_refused(asha: Browser, order_id: int, deliver: Any, move_clock: Any) -> None:
+def test_undo_after_sending_is_refused(
+    asha: Browser, order_id: int, deliver: Deliver, move_clock: MoveClock
+) -> None:
     asha.respond(order_id)
     action = f"/orders/{order_id}/answer/undo"
     fields = asha.fill(f"/orders/{order_id}", action)
@@ -68,7 +74,7 @@ def test_undo_after_sending_is_refused(asha: Browser, order_id: int, deliver: An
 
 @pytest.mark.sqlite
 def test_webhook_without_grace_time_is_sent_at_once_without_undo(
-    app: Flask, asha: Browser, arrive: Any, deliver: Any, settings: Settings
+    app: Flask, asha: Browser, arrive: Arrive, deliver: Deliver, settings: Settings
 ) -> None:
     assert Settings.load(instance=settings.instance).undo_seconds == 0, "the default"
     app.extensions["settings"] = settings.model_copy(update={"undo_seconds": 0})

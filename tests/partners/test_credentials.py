@@ -24,6 +24,7 @@ from app.partners.masking import MASK
 from app.partners.models import Partner
 from app.webhooks.presenters import message_sentence
 from tests.delivery.misbehaving import Received, behaves, responds, response, server_context
+from tests.fixture_types import Arrive, ChangePartner, Confirm, ConfirmOrders, Deliver, MoveClock
 from tests.partners.credentials import gives_tokens, pem_of, token
 
 pytestmark = pytest.mark.sqlite
@@ -33,7 +34,7 @@ CLIENT_SECRET = "a-client-secret-of-ours"
 
 
 @pytest.fixture
-def deliver_responses(confirm_orders: Any, deliver: Any) -> Callable[..., None]:
+def deliver_responses(confirm_orders: ConfirmOrders, deliver: Deliver) -> Callable[..., None]:
     """Respond to orders as Asha and deliver the responses."""
 
     def deliver_responses(count: int = 1) -> None:
@@ -55,7 +56,11 @@ def states(session: Session) -> list[MessageState]:
 
 
 def test_bearer_token_and_headers_are_sent_and_masked_in_the_log(
-    deliver_responses: Any, accepting_partner: Any, change_partner: Any, session: Session, browser_of: Any
+    deliver_responses: Any,
+    accepting_partner: Any,
+    change_partner: ChangePartner,
+    session: Session,
+    browser_of: Any,
 ) -> None:
     change_partner(base_url=accepting_partner.url(""), bearer_token=BEARER)
     deliver_responses()
@@ -72,7 +77,11 @@ def test_bearer_token_and_headers_are_sent_and_masked_in_the_log(
 
 
 def test_webhooks_share_a_token_that_the_log_masks(
-    deliver_responses: Any, accepting_partner: Any, serve: Any, change_partner: Any, session: Session
+    deliver_responses: Any,
+    accepting_partner: Any,
+    serve: Any,
+    change_partner: ChangePartner,
+    session: Session,
 ) -> None:
     endpoint = serve(gives_tokens(token("a-token-of-theirs", expires_in=3600)))
     oauth = {"token_url": endpoint.url("/t"), "client_id": "po", "client_secret": CLIENT_SECRET}
@@ -88,7 +97,11 @@ def test_webhooks_share_a_token_that_the_log_masks(
 
 
 def test_missing_token_retries_with_a_reason(
-    deliver_responses: Any, accepting_partner: Any, serve: Any, change_partner: Any, session: Session
+    deliver_responses: Any,
+    accepting_partner: Any,
+    serve: Any,
+    change_partner: ChangePartner,
+    session: Session,
 ) -> None:
     endpoint = serve(responds(response(b'{"error":"invalid_client"}', status="401 Unauthorized")))
     oauth = {"token_url": endpoint.url("/t"), "client_id": "po", "client_secret": CLIENT_SECRET}
@@ -104,7 +117,7 @@ def test_missing_token_retries_with_a_reason(
 def test_each_attempt_has_a_new_signature_of_the_same_body(
     deliver_responses: Any,
     accepting_partner: Any,
-    change_partner: Any,
+    change_partner: ChangePartner,
     database: Database,
     partner: Partner,
     session: Session,
@@ -126,14 +139,14 @@ def test_each_attempt_has_a_new_signature_of_the_same_body(
 
 
 def test_rotation_signs_with_both_secrets_until_the_old_one_expires(
-    confirm: Any,
-    arrive: Any,
-    deliver: Any,
+    confirm: Confirm,
+    arrive: Arrive,
+    deliver: Deliver,
     accepting_partner: Any,
-    change_partner: Any,
+    change_partner: ChangePartner,
     database: Database,
     partner: Partner,
-    move_clock: Any,
+    move_clock: MoveClock,
 ) -> None:
     change_partner(base_url=accepting_partner.url(""))
     old, new = new_secret(), new_secret()
@@ -161,7 +174,7 @@ def test_rotation_signs_with_both_secrets_until_the_old_one_expires(
 def test_client_certificate_is_sent_and_its_file_is_private_and_gone(
     deliver_responses: Any,
     serve: Any,
-    change_partner: Any,
+    change_partner: ChangePartner,
     authority: trustme.CA,
     settings: Settings,
     session: Session,
@@ -191,14 +204,14 @@ def test_client_certificate_is_sent_and_its_file_is_private_and_gone(
 
 
 def test_renewed_certificate_is_used_immediately(
-    confirm: Any,
-    arrive: Any,
-    deliver: Any,
+    confirm: Confirm,
+    arrive: Arrive,
+    deliver: Deliver,
     serve: Any,
-    change_partner: Any,
+    change_partner: ChangePartner,
     authority: trustme.CA,
     session: Session,
-    move_clock: Any,
+    move_clock: MoveClock,
 ) -> None:
     stranger = trustme.CA()
     context = server_context(authority.issue_cert("127.0.0.1"), clients=authority)
@@ -219,7 +232,7 @@ def test_renewed_certificate_is_used_immediately(
 
 
 def test_unknown_ca_is_not_trusted(
-    deliver_responses: Any, serve: Any, change_partner: Any, authority: trustme.CA, session: Session
+    deliver_responses: Any, serve: Any, change_partner: ChangePartner, authority: trustme.CA, session: Session
 ) -> None:
     server = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
     change_partner(base_url=server.url(""), retry_schedule=[60])
@@ -231,7 +244,7 @@ def test_unknown_ca_is_not_trusted(
 def test_client_certificate_without_a_temporary_folder_is_retried(
     deliver_responses: Any,
     serve: Any,
-    change_partner: Any,
+    change_partner: ChangePartner,
     authority: trustme.CA,
     tmp_path: Path,
     session: Session,

@@ -14,8 +14,10 @@ from app import clock
 from app.partners.models import Partner
 from app.webhooks import diagnostics
 from tests.delivery.misbehaving import behaves, response, server_context
+from tests.fixture_types import Arrive, ChangePartner, Deliver
 from tests.partners.credentials import pem_of
 from tests.people import Browser
+from tests.serving import Network
 
 pytestmark = pytest.mark.sqlite
 
@@ -51,7 +53,7 @@ def test_success_is_stored_as_the_baseline(check: Any, partner: Partner, row: An
 
 
 def test_last_delivery_is_a_baseline_too(
-    check: Any, asha: Browser, arrive: Any, deliver: Any, network: Any
+    check: Any, asha: Browser, arrive: Arrive, deliver: Deliver, network: Network
 ) -> None:
     asha.respond(arrive(1)[0])
     deliver()
@@ -62,7 +64,7 @@ def test_last_delivery_is_a_baseline_too(
     assert state == "Failed" and "accepted before" in words and "Previously: 200" in words
 
 
-def test_busy_partner_is_the_partners_problem_and_no_baseline(check: Any, network: Any, row: Any) -> None:
+def test_busy_partner_is_the_partners_problem_and_no_baseline(check: Any, network: Network, row: Any) -> None:
     check()
     network.behave("503")
     page = check()
@@ -72,14 +74,14 @@ def test_busy_partner_is_the_partners_problem_and_no_baseline(check: Any, networ
     assert row().baseline["status"] == 200
 
 
-def test_unknown_name_fails_and_skips_the_rest(check: Any, change_partner: Any) -> None:
+def test_unknown_name_fails_and_skips_the_rest(check: Any, change_partner: ChangePartner) -> None:
     change_partner(base_url="https://nowhere.invalid")
     results = steps(check())
     assert results["DNS lookup"][0] == "Failed" and "failed" in results["DNS lookup"][1]
     assert results["Response"] == ("Skipped", "Skipped because an earlier step failed.")
 
 
-def test_name_that_resolved_before_is_a_network_problem(check: Any, change_partner: Any) -> None:
+def test_name_that_resolved_before_is_a_network_problem(check: Any, change_partner: ChangePartner) -> None:
     check()
     change_partner(base_url="https://nowhere.invalid")
     page = check()
@@ -87,14 +89,18 @@ def test_name_that_resolved_before_is_a_network_problem(check: Any, change_partn
     assert "Previously: 127.0.0.1" in steps(page)["DNS lookup"][1]
 
 
-def test_private_address_that_is_not_allowed_is_our_problem(check: Any, change_partner: Any) -> None:
+def test_private_address_that_is_not_allowed_is_our_problem(
+    check: Any, change_partner: ChangePartner
+) -> None:
     change_partner(allow_addresses=["10.0.0.0/8"])
     page = check()
     assert "The problem is on our side." in page.visible_text
     assert "Allowed private addresses: 10.0.0.0/8" in steps(page)["Allowed address"][1]
 
 
-def test_refused_connection_is_the_partners_problem(check: Any, change_partner: Any, serve: Any) -> None:
+def test_refused_connection_is_the_partners_problem(
+    check: Any, change_partner: ChangePartner, serve: Any
+) -> None:
     stopped = serve(behaves)
     url = stopped.url("")
     stopped.__exit__()
@@ -105,7 +111,7 @@ def test_refused_connection_is_the_partners_problem(check: Any, change_partner: 
 
 
 def test_certificate_of_an_unknown_ca_may_be_either_side(
-    check: Any, change_partner: Any, serve: Any, authority: trustme.CA
+    check: Any, change_partner: ChangePartner, serve: Any, authority: trustme.CA
 ) -> None:
     server = serve(behaves, tls=server_context(authority.issue_cert("127.0.0.1")))
     change_partner(base_url=server.url(""))
@@ -116,7 +122,7 @@ def test_certificate_of_an_unknown_ca_may_be_either_side(
 
 
 def test_expired_or_wrong_certificate_is_the_partners_problem(
-    check: Any, change_partner: Any, serve: Any, authority: trustme.CA
+    check: Any, change_partner: ChangePartner, serve: Any, authority: trustme.CA
 ) -> None:
     ended = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
     for certificate, words in (
@@ -131,7 +137,7 @@ def test_expired_or_wrong_certificate_is_the_partners_problem(
 
 
 def test_certificate_that_expires_soon_or_changed_is_reported(
-    check: Any, change_partner: Any, serve: Any, authority: trustme.CA
+    check: Any, change_partner: ChangePartner, serve: Any, authority: trustme.CA
 ) -> None:
     soon = clock.now() + datetime.timedelta(days=3)
     bundle = authority.cert_pem.bytes().decode()
@@ -148,7 +154,7 @@ def test_certificate_that_expires_soon_or_changed_is_reported(
 
 
 def test_expired_client_certificate_is_our_problem(
-    check: Any, change_partner: Any, serve: Any, authority: trustme.CA
+    check: Any, change_partner: ChangePartner, serve: Any, authority: trustme.CA
 ) -> None:
     ended = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
     change_partner(
@@ -161,7 +167,9 @@ def test_expired_client_certificate_is_our_problem(
 @pytest.mark.parametrize(
     ("seconds", "state"), [(0, "OK"), (60, "Warning"), (-60, "Warning"), (900, "Failed")]
 )
-def test_clocks_are_compared(check: Any, change_partner: Any, serve: Any, seconds: int, state: str) -> None:
+def test_clocks_are_compared(
+    check: Any, change_partner: ChangePartner, serve: Any, seconds: int, state: str
+) -> None:
     def dated(connection: Any) -> None:
         connection.receive()
         theirs = clock.now() + datetime.timedelta(seconds=seconds)
@@ -174,7 +182,7 @@ def test_clocks_are_compared(check: Any, change_partner: Any, serve: Any, second
 
 
 def test_handshake_that_never_ends_times_out(
-    check: Any, change_partner: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
+    check: Any, change_partner: ChangePartner, serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(diagnostics, "CONNECT_SECONDS", 0.3)
     server = serve(lambda connection: connection.stall())

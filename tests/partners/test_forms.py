@@ -21,6 +21,7 @@ from tests.delivery.misbehaving import behaves, responds, response
 from tests.partners.credentials import pem_of
 from tests.partners.filling import NEW, WITH_TOKEN, edit_url, fields_on, filled
 from tests.people import Browser
+from tests.serving import Network
 
 pytestmark = pytest.mark.sqlite
 
@@ -154,7 +155,7 @@ def test_test_only_shows_the_exchange_and_saves_nothing(
 
 
 def test_other_settings_are_saved_without_a_test(
-    admin: Browser, network: Any, partner: Partner, row: Any
+    admin: Browser, network: Network, partner: Partner, row: Any
 ) -> None:
     url = edit_url(partner)
     done = admin.send(url, filled(admin, url, deadline_seconds="9", contact="Meera"))

@@ -7,7 +7,6 @@ import subprocess
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from flask import Flask
@@ -18,6 +17,7 @@ from app.orders.line_responses import LineAction, LineResponse, Split, encode
 from app.partners import keys
 from app.partners.models import InboundKey, Partner
 from tests.buyer import INBOUND_KEY
+from tests.fixture_types import ChangePartner
 from tests.people import Browser
 from tests.serving import served
 
@@ -68,7 +68,7 @@ def test_integration_guide_signed_call_works(
 
 
 def test_integration_guide_describes_requests_and_responses(
-    ravi: Browser, partner: Partner, secrets: list[str], change_partner: Any
+    ravi: Browser, partner: Partner, secrets: list[str], change_partner: ChangePartner
 ) -> None:
     change_partner(success_codes=[0, 7])
     words = ravi.get(f"/partners/{partner.id}/sheet").visible_text
@@ -87,7 +87,7 @@ def test_integration_guide_describes_requests_and_responses(
 
 
 def test_integration_guide_names_line_responses_as_they_are_sent(
-    ravi: Browser, partner: Partner, change_partner: Any
+    ravi: Browser, partner: Partner, change_partner: ChangePartner
 ) -> None:
     split = Split(Decimal(1), date(2026, 12, 18))
     line = LineResponse(

@@ -21,6 +21,7 @@ from app.partners import keys
 from app.partners import service as partner_service
 from app.partners.models import InboundKey, InboundSecret, Partner
 from tests.buyer import INBOUND_KEY
+from tests.fixture_types import ChangePartner, MoveClock
 from tests.people import Browser
 
 pytestmark = pytest.mark.sqlite
@@ -69,7 +70,9 @@ def test_wrong_signature_is_rejected(call: Any, secret: str, example_bodies: Any
     assert session.scalar(select(func.count(PurchaseOrder.id))) == 0
 
 
-def test_replayed_message_is_rejected(call: Any, secret: str, example_bodies: Any, move_clock: Any) -> None:
+def test_replayed_message_is_rejected(
+    call: Any, secret: str, example_bodies: Any, move_clock: MoveClock
+) -> None:
     headers = signed(secret, dumps(example_bodies[0]))
     assert call(headers).status_code == 200
     move_clock(minutes=4)
@@ -93,7 +96,7 @@ def test_signature_headers_are_ignored_without_a_secret(
 
 
 def test_key_alone_is_rejected_where_a_signature_is_required(
-    call: Any, secret: str, change_partner: Any, example_bodies: Any, anonymous: Browser
+    call: Any, secret: str, change_partner: ChangePartner, example_bodies: Any, anonymous: Browser
 ) -> None:
     change_partner(signature_required=True)
     key, signature = {"X-Partner-Key": INBOUND_KEY}, signed(secret, dumps(example_bodies[0]))
@@ -104,7 +107,7 @@ def test_key_alone_is_rejected_where_a_signature_is_required(
 
 
 def test_signature_required_without_a_secret_rejects_everything(
-    call: Any, change_partner: Any, example_bodies: Any
+    call: Any, change_partner: ChangePartner, example_bodies: Any
 ) -> None:
     change_partner(signature_required=True)
     key, signature = {"X-Partner-Key": INBOUND_KEY}, signed(new_secret(), dumps(example_bodies[0]))
@@ -113,7 +116,7 @@ def test_signature_required_without_a_secret_rejects_everything(
 
 
 def test_old_secret_is_valid_during_the_grace_period_only(
-    call: Any, secret: str, database: Database, partner: Partner, example_bodies: Any, move_clock: Any
+    call: Any, secret: str, database: Database, partner: Partner, example_bodies: Any, move_clock: MoveClock
 ) -> None:
     with database.writing() as session:
         new = keys.add_inbound_secret(session, partner, grace=timedelta(hours=24))
@@ -140,7 +143,7 @@ def test_signature_identifies_its_partner(
 
 
 def test_old_key_is_valid_during_the_grace_period_only(
-    call: Any, database: Database, partner: Partner, move_clock: Any
+    call: Any, database: Database, partner: Partner, move_clock: MoveClock
 ) -> None:
     with database.writing() as session:
         new = keys.add_key(session, partner, grace=timedelta(hours=1))

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.partners.models import InboundKey, Partner
 from tests.buyer import INBOUND_KEY
+from tests.fixture_types import MoveClock
 from tests.people import Browser
 
 pytestmark = pytest.mark.sqlite
 
 
 def test_generated_key_is_shown_once_and_the_old_one_expires(
-    admin: Browser, anonymous: Browser, partner: Partner, session: Session, move_clock: Any
+    admin: Browser, anonymous: Browser, partner: Partner, session: Session, move_clock: MoveClock
 ) -> None:
     page = f"/partners/{partner.id}/keys"
     url = f"{page}/inbound-key"

@@ -22,6 +22,7 @@ from app.delivery.oauth import Grant, NoToken, Token, Tokens, fetch, send, token
 from app.delivery.presenters import detail_sentence
 from app.partners.masking import MASK
 from tests.delivery.misbehaving import behaves, response
+from tests.fixture_types import MoveClock
 from tests.partners.credentials import gives_tokens, token
 from tests.waiting import wait_until
 
@@ -83,7 +84,7 @@ def test_threads_share_one_token_request(serve: Callable[..., Any]) -> None:
     ],
 )
 def test_token_is_used_until_shortly_before_it_expires(
-    serve: Callable[..., Any], move_clock: Any, lifetime: dict[str, Any], used: float, over: float
+    serve: Callable[..., Any], move_clock: MoveClock, lifetime: dict[str, Any], used: float, over: float
 ) -> None:
     endpoint = serve(gives_tokens(token("t-1", **lifetime), token("t-2")))
     tokens, grant = Tokens(), grant_at(endpoint.url())

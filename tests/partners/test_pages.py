@@ -16,9 +16,11 @@ from app.db import Database
 from app.delivery.models import CircuitBreaker, Message, MessageState
 from app.partners.models import Partner
 from tests.delivery.misbehaving import response
+from tests.fixture_types import Arrive, ChangePartner, Confirm, ConfirmOrders, Deliver, MoveClock
 from tests.partners.credentials import gives_tokens, token
 from tests.partners.filling import NEW, WITH_TOKEN, edit_url, filled
 from tests.people import Browser, one
+from tests.serving import Network
 
 pytestmark = pytest.mark.sqlite
 
@@ -47,7 +49,7 @@ def test_sidebar_links_to_partners_with_permission_only(asha: Browser, meera: Br
 
 
 def test_partner_list_shows_backlog_and_last_delivery(
-    confirm: Any, ravi: Browser, arrive: Any, deliver: Any, partner: Partner
+    confirm: Confirm, ravi: Browser, arrive: Arrive, deliver: Deliver, partner: Partner
 ) -> None:
     assert "Never" in ravi.get("/partners").visible_text
     first, second = arrive(2)
@@ -79,7 +81,7 @@ def test_partner_pages_show_no_secret(
 
 
 def test_echoed_secrets_are_masked(
-    subtests: pytest.Subtests, admin: Browser, serve: Any, change_partner: Any, partner: Partner
+    subtests: pytest.Subtests, admin: Browser, serve: Any, change_partner: ChangePartner, partner: Partner
 ) -> None:
     def echoes(connection: Any) -> None:
         received = connection.receive()
@@ -114,7 +116,13 @@ def test_application_log_has_no_secret(
 
 
 def test_partner_page_charts_the_attempts_of_24_hours(
-    confirm: Any, ravi: Browser, arrive: Any, deliver: Any, network: Any, partner: Partner, move_clock: Any
+    confirm: Confirm,
+    ravi: Browser,
+    arrive: Arrive,
+    deliver: Deliver,
+    network: Network,
+    partner: Partner,
+    move_clock: MoveClock,
 ) -> None:
     orders = arrive(4)
     confirm(orders[0])
@@ -139,7 +147,7 @@ def test_partner_page_charts_the_attempts_of_24_hours(
 
 
 def test_pause_queues_webhooks_and_resume_sends_them(
-    confirm_orders: Any, ravi: Browser, deliver: Any, partner: Partner, session: Session
+    confirm_orders: ConfirmOrders, ravi: Browser, deliver: Deliver, partner: Partner, session: Session
 ) -> None:
     page = f"/partners/{partner.id}"
     empty = ravi.submit(page, f"{page}/pause")
@@ -172,7 +180,13 @@ def test_pause_queues_webhooks_and_resume_sends_them(
 
 
 def test_last_delivery_is_the_latest_in_time(
-    confirm: Any, ravi: Browser, arrive: Any, deliver: Any, network: Any, partner: Partner, session: Session
+    confirm: Confirm,
+    ravi: Browser,
+    arrive: Arrive,
+    deliver: Deliver,
+    network: Network,
+    partner: Partner,
+    session: Session,
 ) -> None:
     old, new = arrive(2)
     network.behave("503", times=1)
@@ -189,7 +203,7 @@ def test_last_delivery_is_the_latest_in_time(
 
 
 def test_unresponsive_partner_is_not_active(
-    ravi: Browser, confirm: Any, order_id: int, partner: Partner, database: Database
+    ravi: Browser, confirm: Confirm, order_id: int, partner: Partner, database: Database
 ) -> None:
     confirm(order_id)
     with database.writing() as session:

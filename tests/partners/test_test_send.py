@@ -15,13 +15,15 @@ from app.delivery.models import Attempt, Message
 from app.partners import service as partner_service
 from app.partners.models import Partner
 from tests.delivery.misbehaving import response
+from tests.fixture_types import ChangePartner
 from tests.people import Browser
+from tests.serving import Network
 
 pytestmark = pytest.mark.sqlite
 
 
 def test_test_send_shows_the_exchange_and_records_nothing(
-    ravi: Browser, network: Any, partner: Partner, session: Session
+    ravi: Browser, network: Network, partner: Partner, session: Session
 ) -> None:
     url = f"/partners/{partner.id}/test"
     shown = ravi.submit(url, url)
@@ -57,7 +59,7 @@ RESPONSES = [
 
 
 def test_test_send_describes_each_response(
-    ravi: Browser, serve: Any, change_partner: Any, partner: Partner
+    ravi: Browser, serve: Any, change_partner: ChangePartner, partner: Partner
 ) -> None:
     url = f"/partners/{partner.id}/test"
     fields = ravi.fill(url, url)
@@ -74,7 +76,7 @@ def test_test_send_describes_each_response(
 
 
 def test_test_send_does_not_block_other_writers(
-    ravi: Browser, serve: Any, change_partner: Any, partner: Partner, database: Database
+    ravi: Browser, serve: Any, change_partner: ChangePartner, partner: Partner, database: Database
 ) -> None:
     received, may_respond = threading.Event(), threading.Event()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,12 +14,14 @@ from app.partners.models import Partner
 from app.reports import charts
 from app.reports.delivery_health import RANGES
 from app.ui.numbers import percent
+from tests.fixture_types import Arrive, ChangePartner, Confirm, ConfirmOrders, Deliver, MoveClock
 from tests.people import HTMX, Browser, one
 from tests.reports.figures import figures
+from tests.serving import Network
 
 
 @pytest.fixture
-def sent(arrive: Any, confirm: Any, deliver: Any, network: Any, move_clock: Any) -> None:
+def sent(arrive: Arrive, confirm: Confirm, deliver: Deliver, network: Network, move_clock: MoveClock) -> None:
     """Four attempts: one fails with 503, three succeed, one of them as a second attempt."""
     first, second, third = arrive(3)
     network.behave("503", times=1)
@@ -90,7 +91,7 @@ def test_htmx_request_gets_the_fragment(meera: Browser) -> None:
     assert not part.page.select("html")
 
 
-def test_page_without_attempts_has_no_charts(meera: Browser, partner: Any) -> None:
+def test_page_without_attempts_has_no_charts(meera: Browser, partner: Partner) -> None:
     page = meera.get("/health")
     assert "No attempts in this period" in page.visible_text
     assert not page.page.select(".chart")
@@ -98,14 +99,14 @@ def test_page_without_attempts_has_no_charts(meera: Browser, partner: Any) -> No
 
 
 @pytest.mark.sqlite
-def test_blank_parameters_show_the_defaults(meera: Browser, partner: Any) -> None:
+def test_blank_parameters_show_the_defaults(meera: Browser, partner: Partner) -> None:
     page = meera.get("/health?range=%20&partner=%20")
     assert page.status_code == 200
     assert "ignored" not in page.visible_text
 
 
 @pytest.mark.sqlite
-def test_unknown_parameters_are_ignored_with_a_notice(meera: Browser, partner: Any) -> None:
+def test_unknown_parameters_are_ignored_with_a_notice(meera: Browser, partner: Partner) -> None:
     page = meera.get("/health?range=century&partner=Nobody")
     assert page.status_code == 200
     assert "“century” is ignored" in page.visible_text
@@ -113,7 +114,7 @@ def test_unknown_parameters_are_ignored_with_a_notice(meera: Browser, partner: A
 
 
 def test_backlog_shows_its_size_and_oldest_message(
-    meera: Browser, confirm_orders: Any, move_clock: Any, change_partner: Any
+    meera: Browser, confirm_orders: ConfirmOrders, move_clock: MoveClock, change_partner: ChangePartner
 ) -> None:
     confirm_orders(2)
     move_clock(hours=1)
@@ -200,7 +201,7 @@ def test_time_ticks_are_at_round_local_times(zone: str, name: str) -> None:
         assert abs(at.second + at.minute % 10 * 60 + at.microsecond / 1e6 - 300) >= 299, tick
 
 
-def test_last_step_of_each_range_includes_now(move_clock: Any) -> None:
+def test_last_step_of_each_range_includes_now(move_clock: MoveClock) -> None:
     for time_range in RANGES.values():
         now = clock.now()
         assert timedelta(0) < time_range.until(now) - now <= time_range.step

@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from app.partners.models import Partner
 from tests.buyer import Buyer
+from tests.fixture_types import Arrive, Confirm, Deliver
 from tests.people import Browser, one, po_numbers
+from tests.serving import Network
 
 
 @pytest.fixture
-def refused_responses(arrive: Any, confirm: Any, network: Any, deliver: Any) -> list[int]:
+def refused_responses(arrive: Arrive, confirm: Confirm, network: Network, deliver: Deliver) -> list[int]:
     """Four orders: one response delivered, two refused, one order open."""
     ids: list[int] = arrive(4)
     confirm(ids[0])
@@ -52,7 +55,7 @@ def test_each_role_sees_its_own_queues_first(
 
 @pytest.mark.sqlite
 def test_unmatched_messages_are_shown_to_support_only(
-    buyer: Buyer, ravi: Browser, meera: Browser, arrive: Any
+    buyer: Buyer, ravi: Browser, meera: Browser, arrive: Arrive
 ) -> None:
     arrive(1)
     assert buyer.change_status(5).status_code == 409
@@ -63,13 +66,13 @@ def test_unmatched_messages_are_shown_to_support_only(
 
 def test_retrying_webhooks_are_shown_to_support_and_managers_only(
     asha: Browser,
-    confirm: Any,
+    confirm: Confirm,
     ravi: Browser,
     meera: Browser,
-    arrive: Any,
-    network: Any,
-    deliver: Any,
-    partner: Any,
+    arrive: Arrive,
+    network: Network,
+    deliver: Deliver,
+    partner: Partner,
 ) -> None:
     for order_id in arrive(3)[:2]:
         network.behave("503", times=1)
@@ -89,7 +92,7 @@ def test_retrying_webhooks_are_shown_to_support_and_managers_only(
 
 
 def test_home_lists_the_five_most_urgent_orders(
-    asha: Browser, omar: Browser, ravi: Browser, arrive: Any
+    asha: Browser, omar: Browser, ravi: Browser, arrive: Arrive
 ) -> None:
     arrive(6)
     page = asha.get("/")
@@ -121,7 +124,7 @@ def test_home_shows_progress_and_what_needs_attention(
     assert "Asha responded" not in page.visible_text
 
 
-def test_home_counts_what_happened_since_yesterday(buyer: Buyer, asha: Browser, arrive: Any) -> None:
+def test_home_counts_what_happened_since_yesterday(buyer: Buyer, asha: Browser, arrive: Arrive) -> None:
     arrive(4)
     buyer.edit(0)
     buyer.change_status(1)

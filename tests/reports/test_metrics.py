@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event, update
 
@@ -11,9 +12,11 @@ from app import clock
 from app.db import Database
 from app.delivery.models import CircuitBreaker, Message
 from app.delivery.recording import reclaim_expired
+from tests.fixture_types import Arrive, ChangePartner, ClaimOne, Confirm, ConfirmOrders, Deliver, MoveClock
+from tests.serving import Network
 
 
-def scraped(app: Any) -> dict[tuple[str, str], float]:
+def scraped(app: Flask) -> dict[tuple[str, str], float]:
     """All samples by name and labels without the partner's, such as ``state=due``."""
     response = app.test_client().get("/metrics")
     assert response.status_code == 200
@@ -26,7 +29,7 @@ def scraped(app: Any) -> dict[tuple[str, str], float]:
 
 
 def test_attempts_are_counted_by_outcome(
-    app: Any, confirm_orders: Any, deliver: Any, network: Any, move_clock: Any
+    app: Flask, confirm_orders: ConfirmOrders, deliver: Deliver, network: Network, move_clock: MoveClock
 ) -> None:
     network.behave("503", times=2)
     confirm_orders(3)
@@ -43,7 +46,13 @@ def test_attempts_are_counted_by_outcome(
 
 
 def test_queued_messages_are_counted_by_state(
-    app: Any, arrive: Any, confirm: Any, deliver: Any, network: Any, change_partner: Any, move_clock: Any
+    app: Flask,
+    arrive: Arrive,
+    confirm: Confirm,
+    deliver: Deliver,
+    network: Network,
+    change_partner: ChangePartner,
+    move_clock: MoveClock,
 ) -> None:
     first, second, third = arrive(3)
     network.behave("503", times=1)
@@ -69,7 +78,12 @@ def test_queued_messages_are_counted_by_state(
 
 
 def test_open_breaker_and_lost_lease_are_reported(
-    app: Any, arrive: Any, confirm: Any, database: Database, move_clock: Any, claim_one: Any
+    app: Flask,
+    arrive: Arrive,
+    confirm: Confirm,
+    database: Database,
+    move_clock: MoveClock,
+    claim_one: ClaimOne,
 ) -> None:
     confirm(arrive(1)[0])
     assert scraped(app)["po_confirm_lease_losses_total", ""] == 0
@@ -86,7 +100,7 @@ def test_open_breaker_and_lost_lease_are_reported(
     assert samples["po_confirm_messages", "state=held"] == 1
 
 
-def test_metrics_contain_no_secret(app: Any, arrive: Any, confirm: Any, deliver: Any) -> None:
+def test_metrics_contain_no_secret(app: Flask, arrive: Arrive, confirm: Confirm, deliver: Deliver) -> None:
     confirm(arrive(1)[0])
     deliver()
     text = app.test_client().get("/metrics").get_data(as_text=True)
@@ -96,7 +110,7 @@ def test_metrics_contain_no_secret(app: Any, arrive: Any, confirm: Any, deliver:
 
 
 def test_metrics_are_valid_with_any_partner_name(
-    app: Any, arrive: Any, confirm: Any, deliver: Any, change_partner: Any
+    app: Flask, arrive: Arrive, confirm: Confirm, deliver: Deliver, change_partner: ChangePartner
 ) -> None:
     partner_name = 'A "b" \\ c\nd {e="f"} ₹'
     confirm(arrive(1)[0])
@@ -123,7 +137,7 @@ def test_metrics_are_valid_with_any_partner_name(
 
 
 def test_scrape_does_not_scan_finished_messages(
-    app: Any, arrive: Any, confirm: Any, deliver: Any, database: Database
+    app: Flask, arrive: Arrive, confirm: Confirm, deliver: Deliver, database: Database
 ) -> None:
     """Measured with a million messages: a few milliseconds on both databases."""
     confirm(arrive(1)[0])

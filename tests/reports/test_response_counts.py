@@ -21,6 +21,7 @@ from app.orders.models import Decision
 from app.orders.queries import order_for_update
 from app.orders.req_confirm import DecisionInput
 from app.reports.response_report import response_counts
+from tests.fixture_types import Arrive, MoveClock
 from tests.people import ASHA, BEARINGS
 
 INDIA = ZoneInfo("Asia/Kolkata")
@@ -77,7 +78,7 @@ def test_counts_match_a_plain_count_in_each_zone_and_scope(database: Database, z
 
 
 def test_second_response_is_counted_and_undone_response_is_not(
-    database: Database, arrive: Any, move_clock: Any
+    database: Database, arrive: Arrive, move_clock: MoveClock
 ) -> None:
     withdrawn_id, undone_id = arrive(2)
     with database.writing() as session:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -11,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.orders.models import PurchaseOrder
+from tests.fixture_types import Arrive, Confirm, MoveClock
 from tests.people import BEARINGS, Browser
 from tests.reports.figures import figures
 
@@ -18,7 +18,9 @@ PAGE = "/reports/answers"
 
 
 @pytest.fixture
-def responses(arrive: Any, confirm: Any, omar: Browser, session: Session, move_clock: Any) -> None:
+def responses(
+    arrive: Arrive, confirm: Confirm, omar: Browser, session: Session, move_clock: MoveClock
+) -> None:
     """Asha confirms two orders, Omar rejects one of his a day late; the other orders are overdue."""
     ids = arrive(12)
     orders = session.scalars(select(PurchaseOrder).where(PurchaseOrder.id.in_(ids))).all()
@@ -92,7 +94,7 @@ def test_invalid_parameters_are_ignored_with_a_notice(meera: Browser, query: str
 
 
 def test_days_are_those_of_the_readers_time_zone(
-    meera: Browser, confirm: Any, order_id: int, move_clock: Any
+    meera: Browser, confirm: Confirm, order_id: int, move_clock: MoveClock
 ) -> None:
     # Just after midnight in India it is still yesterday in UTC.
     now = clock.now()

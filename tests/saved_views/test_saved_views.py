@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from app.accounts.models import PersonSupplier
 from app.accounts.queries import person_by_username
 from app.db import Database
+from tests.fixture_types import Arrive
 from tests.people import Browser, fields_of, one
 
 pytestmark = pytest.mark.sqlite
@@ -156,7 +158,7 @@ def test_shared_view_is_edited_by_owner_and_administrators_only(
 
 
 def test_start_view_opens_after_sign_in_and_home_stays_reachable(
-    app: Any, asha: Browser, arrive: Any
+    app: Flask, asha: Browser, arrive: Arrive
 ) -> None:
     arrive(1)
     save(asha, "/orders?answer=open", "To do")

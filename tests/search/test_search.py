@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from sqlalchemy.orm import Session
 
 from app.delivery.models import Message
 from app.inbound.models import InboundMessage
 from app.orders.models import PurchaseOrder
+from tests.fixture_types import Arrive, Confirm, Deliver
 from tests.people import BEARINGS, TRIVENI, Browser, one
 
 
@@ -24,7 +23,7 @@ def search_groups(browser: Browser, text: str) -> dict[str, list[str]]:
 
 
 @pytest.fixture
-def order(arrive: Any, session: Session) -> PurchaseOrder:
+def order(arrive: Arrive, session: Session) -> PurchaseOrder:
     ids = arrive(10)
     order = session.get(PurchaseOrder, ids[0])
     assert order
@@ -44,7 +43,7 @@ def test_search_by_po_number_object_id_or_buyer_finds_order(asha: Browser, order
 
 
 def test_search_by_message_id_partner_reference_or_person_finds_webhook(
-    asha: Browser, order: PurchaseOrder, confirm: Any, deliver: Any, session: Session
+    asha: Browser, order: PurchaseOrder, confirm: Confirm, deliver: Deliver, session: Session
 ) -> None:
     message_id = confirm(order.id)
     deliver()
@@ -65,7 +64,7 @@ def test_search_by_incoming_id_finds_message(asha: Browser, order: PurchaseOrder
 
 
 def test_search_of_supplier_staff_finds_own_suppliers_only(
-    asha: Browser, omar: Browser, arrive: Any, confirm: Any, session: Session
+    asha: Browser, omar: Browser, arrive: Arrive, confirm: Confirm, session: Session
 ) -> None:
     orders = [session.get(PurchaseOrder, order_id) for order_id in arrive(10)]
     foreign = next(order for order in orders if order and order.supplier_b2b_id != BEARINGS)
@@ -76,7 +75,7 @@ def test_search_of_supplier_staff_finds_own_suppliers_only(
 
 
 def test_search_of_audit_trail_needs_permission(
-    asha: Browser, confirm: Any, meera: Browser, ravi: Browser, order: PurchaseOrder
+    asha: Browser, confirm: Confirm, meera: Browser, ravi: Browser, order: PurchaseOrder
 ) -> None:
     confirm(order.id)
     groups = search_groups(meera, order.buyer_po_number)

@@ -15,6 +15,7 @@ from app.tasks import service as task_service
 from app.tasks.models import ATTEMPTS_MAX, Job, JobNote, JobState, Task
 from app.tasks.presenters import job_note
 from app.tasks.worker import LEASE, WAIT_AFTER_FAILURE, Chore, TaskFailed, TaskRun, Worker
+from tests.fixture_types import MoveClock
 from tests.people import Browser
 
 
@@ -76,7 +77,7 @@ def test_job_runs_to_completion_with_progress(database: Database, session: Sessi
 
 
 def test_job_of_a_dead_worker_resumes_after_its_lease(
-    database: Database, session: Session, create_job: Any, move_clock: Any
+    database: Database, session: Session, create_job: Any, move_clock: MoveClock
 ) -> None:
     job_id = create_job(4)
     done: list[int] = []
@@ -100,7 +101,7 @@ def test_job_of_a_dead_worker_resumes_after_its_lease(
 
 
 def test_worker_without_its_lease_does_nothing(
-    database: Database, session: Session, create_job: Any, move_clock: Any
+    database: Database, session: Session, create_job: Any, move_clock: MoveClock
 ) -> None:
     job_id = create_job(3)
     done: list[tuple[str, int]] = []
@@ -117,7 +118,7 @@ def test_worker_without_its_lease_does_nothing(
 
 
 def test_failed_step_is_rolled_back_and_retried(
-    database: Database, session: Session, create_job: Any, move_clock: Any
+    database: Database, session: Session, create_job: Any, move_clock: MoveClock
 ) -> None:
     job_id = create_job(2)
     faults = [RuntimeError("no")]
@@ -140,7 +141,7 @@ def test_failed_step_is_rolled_back_and_retried(
 
 
 def test_job_that_fails_repeatedly_has_failed(
-    database: Database, session: Session, create_job: Any, move_clock: Any
+    database: Database, session: Session, create_job: Any, move_clock: MoveClock
 ) -> None:
     job_id = create_job()
 
@@ -156,7 +157,7 @@ def test_job_that_fails_repeatedly_has_failed(
 
 
 def test_job_that_kills_its_worker_is_not_retried_forever(
-    database: Database, session: Session, create_job: Any, move_clock: Any
+    database: Database, session: Session, create_job: Any, move_clock: MoveClock
 ) -> None:
     job_id = create_job()
 
@@ -218,7 +219,7 @@ def test_several_workers_do_each_step_once(database: Database, session: Session,
     assert {stored(session, job_id).state for job_id in job_ids} == {JobState.DONE}
 
 
-def test_due_chore_is_run_by_one_worker(database: Database, move_clock: Any) -> None:
+def test_due_chore_is_run_by_one_worker(database: Database, move_clock: MoveClock) -> None:
     done: list[str] = []
     chore = Chore("sweep", timedelta(minutes=5), lambda _database: done.append("swept"))
     worker, other = Worker(database, {}, [chore]), Worker(database, {}, [chore])
@@ -232,7 +233,7 @@ def test_due_chore_is_run_by_one_worker(database: Database, move_clock: Any) -> 
 
 
 def test_failed_chore_records_its_error_and_runs_again(
-    database: Database, session: Session, move_clock: Any
+    database: Database, session: Session, move_clock: MoveClock
 ) -> None:
     def fails(_database: Database) -> None:
         raise RuntimeError("no broom")

@@ -32,7 +32,9 @@ from app.tasks import smtp
 from app.tasks.mail import RETRY_WAITS, Topic, enqueue, mail_line
 from app.tasks.models import MAIL, JobState, Task
 from app.tasks.smtp import MailResult, Server
+from tests.fixture_types import Arrive, Confirm, ConfirmOrders, Deliver, MoveClock, Resend
 from tests.people import Browser
+from tests.serving import Network
 from tests.tasks.mail_server import MailServer
 
 pytestmark = pytest.mark.sqlite
@@ -126,7 +128,7 @@ def test_temporarily_rejected_mail_is_retried_with_the_same_id(
     send: Send,
     mail_server: MailServer,
     session: Session,
-    move_clock: Any,
+    move_clock: MoveClock,
     replies: dict[str, str],
 ) -> None:
     queue_mail(database)
@@ -158,7 +160,7 @@ def test_unknown_recipient_does_not_block_others(
 
 
 def test_mail_is_retried_only_for_missing_recipients(
-    database: Database, send: Send, mail_server: MailServer, move_clock: Any
+    database: Database, send: Send, mail_server: MailServer, move_clock: MoveClock
 ) -> None:
     queue_mail(database)
     mail_server.replies = {"RCPT ravi@supplier.example": "450 later"}
@@ -174,7 +176,7 @@ def test_mail_is_retried_only_for_missing_recipients(
 
 
 def test_permanently_rejected_mail_is_given_up(
-    database: Database, send: Send, mail_server: MailServer, session: Session, move_clock: Any
+    database: Database, send: Send, mail_server: MailServer, session: Session, move_clock: MoveClock
 ) -> None:
     queue_mail(database)
     mail_server.replies = {"end": "554 spam"}
@@ -184,7 +186,7 @@ def test_permanently_rejected_mail_is_given_up(
 
 
 def test_mail_to_an_unreachable_server_is_given_up_after_all_retries(
-    database: Database, send: Send, mail_server: MailServer, session: Session, move_clock: Any
+    database: Database, send: Send, mail_server: MailServer, session: Session, move_clock: MoveClock
 ) -> None:
     queue_mail(database)
     mail_server.close()
@@ -282,7 +284,12 @@ def test_mail_command_sends_a_test(app: Flask, mail_server: MailServer, session:
 
 
 def test_wrong_key_pauses_once_and_sends_one_mail(
-    confirm_orders: Any, network: Any, deliver: Any, move_clock: Any, session: Session, ravi: Browser
+    confirm_orders: ConfirmOrders,
+    network: Network,
+    deliver: Deliver,
+    move_clock: MoveClock,
+    session: Session,
+    ravi: Browser,
 ) -> None:
     confirm_orders(6)
     network.behave("status", status=401)
@@ -311,11 +318,11 @@ def test_manual_pause_sends_no_mail(database: Database, partner: Partner, sessio
 
 
 def test_items_that_need_attention_are_sent_as_one_mail(
-    arrive: Any,
-    confirm: Any,
-    network: Any,
-    deliver: Any,
-    move_clock: Any,
+    arrive: Arrive,
+    confirm: Confirm,
+    network: Network,
+    deliver: Deliver,
+    move_clock: MoveClock,
     send: Send,
     mail_server: MailServer,
     session: Session,
@@ -337,13 +344,13 @@ def test_items_that_need_attention_are_sent_as_one_mail(
 
 def test_event_settled_before_sending_sends_no_mail(
     message_id: str,
-    network: Any,
-    deliver: Any,
-    move_clock: Any,
+    network: Network,
+    deliver: Deliver,
+    move_clock: MoveClock,
     send: Send,
     mail_server: MailServer,
     session: Session,
-    resend: Any,
+    resend: Resend,
 ) -> None:
     network.behave("status", status=422, times=1)
     deliver()
@@ -359,7 +366,12 @@ INJECTED = "PO 1\r\n\n* PO 2: Delivered\u2028Bcc: x@example\x85end"
 
 
 def test_partner_text_with_line_breaks_writes_no_lines_of_its_own(
-    database: Database, settings: Settings, arrive: Any, confirm: Any, session: Session, move_clock: Any
+    database: Database,
+    settings: Settings,
+    arrive: Arrive,
+    confirm: Confirm,
+    session: Session,
+    move_clock: MoveClock,
 ) -> None:
     responded, unanswered = arrive(2)
     message_id = confirm(responded)
@@ -388,7 +400,12 @@ def test_partner_text_with_line_breaks_writes_no_lines_of_its_own(
 
 
 def test_deadlines_are_one_digest_a_day(
-    database: Database, settings: Settings, arrive: Any, move_clock: Any, send: Send, mail_server: MailServer
+    database: Database,
+    settings: Settings,
+    arrive: Arrive,
+    move_clock: MoveClock,
+    send: Send,
+    mail_server: MailServer,
 ) -> None:
     arrive(25)
     local = now().astimezone(settings.time_zone)
@@ -410,11 +427,11 @@ def test_deadlines_are_one_digest_a_day(
 
 
 def test_link_in_a_mail_changes_nothing(
-    arrive: Any,
-    confirm: Any,
-    network: Any,
-    deliver: Any,
-    move_clock: Any,
+    arrive: Arrive,
+    confirm: Confirm,
+    network: Network,
+    deliver: Deliver,
+    move_clock: MoveClock,
     send: Send,
     mail_server: MailServer,
     session: Session,

@@ -13,6 +13,8 @@ from app.db import Database
 from app.reports import digests
 from app.tasks import mail_sender
 from app.tasks.models import Task
+from tests.fixture_types import Arrive, Confirm, Deliver
+from tests.serving import Network
 
 pytestmark = pytest.mark.sqlite
 
@@ -26,10 +28,10 @@ def settings(tmp_path: Any, database_url: str) -> Settings:
 def test_event_without_mail_server_writes_no_mail(
     database: Database,
     settings: Settings,
-    arrive: Any,
-    confirm: Any,
-    network: Any,
-    deliver: Any,
+    arrive: Arrive,
+    confirm: Confirm,
+    network: Network,
+    deliver: Deliver,
     session: Session,
 ) -> None:
     network.behave("status", status=422)

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.fixture_types import ConfirmOrders, Deliver, MoveClock
+from tests.serving import Network
 from tests.tasks.mail_server import MailServer
 
 
@@ -13,10 +15,10 @@ from tests.tasks.mail_server import MailServer
 def test_outage_sends_one_mail_at_its_start_and_one_at_recovery(
     mode: str,
     more: dict[str, int],
-    confirm_orders: Any,
-    network: Any,
-    deliver: Any,
-    move_clock: Any,
+    confirm_orders: ConfirmOrders,
+    network: Network,
+    deliver: Deliver,
+    move_clock: MoveClock,
     send: Any,
     mail_server: MailServer,
 ) -> None:

@@ -15,7 +15,9 @@ from app.inbound.models import InboundMessage
 from app.orders.models import Decision, PurchaseOrder
 from app.partners.models import Partner
 from tests.buyer import Buyer
+from tests.fixture_types import Arrive, Confirm, Deliver
 from tests.people import Browser
+from tests.serving import Network
 
 OVERRIDE = "\u202e"
 """RIGHT-TO-LEFT OVERRIDE: everything after it on the same line is reversed, unless it is isolated."""
@@ -57,7 +59,7 @@ def is_alone(block: Tag, text: NavigableString) -> bool:
 
 @pytest.fixture
 def hostile(
-    arrive: Any, buyer: Buyer, confirm: Any, deliver: Any, network: Any, database: Database
+    arrive: Arrive, buyer: Buyer, confirm: Confirm, deliver: Deliver, network: Network, database: Database
 ) -> Database:
     """A refused webhook, an order and incoming messages, with an override at the start of each text."""
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Not so")

@@ -11,6 +11,7 @@ from sqlalchemy import event
 from sqlalchemy.engine.interfaces import CacheStats
 
 from app.db import Database
+from tests.fixture_types import Confirm, Deliver
 from tests.people import Browser
 
 PAGES = (
@@ -46,8 +47,8 @@ def test_page_shown_again_compiles_no_statement(
     browser_of: Callable[[str], Browser],
     database: Database,
     order_id: int,
-    confirm: Any,
-    deliver: Any,
+    confirm: Confirm,
+    deliver: Deliver,
     name: str,
     pages: tuple[str, ...],
 ) -> None:

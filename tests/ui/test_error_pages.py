@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.accounts import access
 from app.db import Database
+from tests.fixture_types import Arrive
 from tests.people import Browser
 
 pytestmark = pytest.mark.sqlite
@@ -85,7 +86,7 @@ def test_not_found_text_depends_on_the_readers_suppliers(asha: Browser, meera: B
 
 
 def test_exception_in_a_form_says_to_check_before_retrying(
-    asha: Browser, monkeypatch: pytest.MonkeyPatch, arrive: Any
+    asha: Browser, monkeypatch: pytest.MonkeyPatch, arrive: Arrive
 ) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("a bug")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -16,6 +15,7 @@ from app.audit.forms import AuditFilterForm
 from app.inbound.forms import InboundFilterForm
 from app.orders.forms import OrderFilterForm
 from app.webhooks.forms import MessageFilterForm
+from tests.fixture_types import Arrive
 from tests.people import Browser
 
 VALUES = [
@@ -61,7 +61,7 @@ TWIN = re.compile(r"lines-[1-9]|additional_infos-[1-9]|lines-0-split-[1-9]")
 @pytest.mark.postgresql
 @pytest.mark.parametrize(("user", "path", "form"), LISTS)
 def test_hostile_filter_causes_no_server_error(
-    browser_of: Callable[[str], Browser], arrive: Any, user: str, path: str, form: type[Form]
+    browser_of: Callable[[str], Browser], arrive: Arrive, user: str, path: str, form: type[Form]
 ) -> None:
     arrive(2)
     browser = browser_of(user)
@@ -77,7 +77,7 @@ def test_hostile_filter_causes_no_server_error(
 
 @pytest.mark.postgresql
 @pytest.mark.parametrize("path", QUERIES)
-def test_hostile_query_causes_no_server_error(asha: Browser, arrive: Any, path: str) -> None:
+def test_hostile_query_causes_no_server_error(asha: Browser, arrive: Arrive, path: str) -> None:
     arrive(2)
     for value in VALUES:
         response = asha.get(path, query_string={QUERIES[path]: value})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from datetime import timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,6 +13,7 @@ from app import clock
 from app.accounts.models import Person
 from app.audit.listing import AUDIT
 from app.audit.queries import AuditFilter
+from app.db import Database
 from app.inbound.listing import INBOUND
 from app.inbound.queries import InboundFilter
 from app.orders.inbox_queries import SORTS, OrderFilter
@@ -21,6 +21,7 @@ from app.orders.listing import ORDERS
 from app.ui.listing import Listing
 from app.webhooks.listing import WEBHOOKS
 from app.webhooks.queries import MessageFilter
+from tests.fixture_types import Arrive, Confirm, ConfirmOrders, Deliver
 from tests.people import Browser, fields_of
 
 pytestmark = pytest.mark.sqlite
@@ -49,7 +50,7 @@ def test_filters_and_sorts_of_the_declaration_exist(listing: Listing) -> None:
 
 
 def test_bar_accepts_filters_of_every_type(
-    meera: Browser, arrive: Any, monkeypatch: pytest.MonkeyPatch
+    meera: Browser, arrive: Arrive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrive(1)
     names = tuple(field.short_name for field in ORDERS.form() if field.short_name not in ("q", "after"))
@@ -61,7 +62,7 @@ def test_bar_accepts_filters_of_every_type(
 
 @pytest.mark.parametrize("path", LISTS)
 def test_list_has_filters_columns_views_new_rows_and_exports(
-    meera: Browser, confirm_orders: Any, path: str, deliver: Any
+    meera: Browser, confirm_orders: ConfirmOrders, path: str, deliver: Deliver
 ) -> None:
     confirm_orders(2)
     deliver()
@@ -91,7 +92,7 @@ def test_open_audit_trail_learns_the_number_of_new_entries(meera: Browser, ravi:
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_chosen_columns_and_density_stay(meera: Browser, arrive: Any, path: str) -> None:
+def test_chosen_columns_and_density_stay(meera: Browser, arrive: Arrive, path: str) -> None:
     arrive(1)
     listing = LISTS[path]
     action = f"/views/columns/{listing.name}"
@@ -112,7 +113,7 @@ def test_chosen_columns_and_density_stay(meera: Browser, arrive: Any, path: str)
     assert [box["value"] for box in meera.get(path).page.select("input[name=columns][checked]")] != chosen
 
 
-def test_columns_belong_to_one_list_and_person(meera: Browser, asha: Browser, arrive: Any) -> None:
+def test_columns_belong_to_one_list_and_person(meera: Browser, asha: Browser, arrive: Arrive) -> None:
     arrive(1)
     action = "/views/columns/orders"
     meera.submit("/orders", action, columns=["supplier"])
@@ -139,7 +140,7 @@ def test_columns_need_the_permission_of_the_list(asha: Browser) -> None:
     assert asha.send("/views/columns/orders", {**form, "query": "q=" + "x" * 3000}).status_code == 303
 
 
-def test_columns_are_read_from_any_stored_value(meera: Browser, database: Any, arrive: Any) -> None:
+def test_columns_are_read_from_any_stored_value(meera: Browser, database: Database, arrive: Arrive) -> None:
     arrive(1)
     unexpected: list[object] = [[], {"orders": 5}, {"orders": [1, "supplier"]}]
     for columns in unexpected:
@@ -150,7 +151,7 @@ def test_columns_are_read_from_any_stored_value(meera: Browser, database: Any, a
         assert meera.get("/orders").status_code == 200
 
 
-def test_form_data_of_a_list_without_javascript_is_its_query(meera: Browser, arrive: Any) -> None:
+def test_form_data_of_a_list_without_javascript_is_its_query(meera: Browser, arrive: Arrive) -> None:
     arrive(1)
     page = meera.get(
         "/orders?partner=Bharat+Connect&deliver_by_since=2026-11-01&received_since=2026-11-01T10:00"
@@ -166,7 +167,9 @@ def test_form_data_of_a_list_without_javascript_is_its_query(meera: Browser, arr
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_end_of_a_period_includes_its_day(meera: Browser, arrive: Any, confirm: Any, path: str) -> None:
+def test_end_of_a_period_includes_its_day(
+    meera: Browser, arrive: Arrive, confirm: Confirm, path: str
+) -> None:
     confirm(*arrive(1))
     name = "received_until" if path == "/orders" else "until"
     today = clock.now().astimezone(ZoneInfo("Asia/Kolkata")).date()

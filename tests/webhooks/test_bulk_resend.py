@@ -35,7 +35,9 @@ from app.tasks.worker import Worker
 from app.webhooks import resend_job as resends
 from app.webhooks.models import ResendItem
 from app.webhooks.resend_plan import Selection, candidates
+from tests.fixture_types import Arrive, Confirm, ConfirmOrders, Deliver, MoveClock, PausePartner, RunJobs
 from tests.people import Browser, fields_of, one
+from tests.serving import Network
 
 PLAN = "/webhooks/resends"
 
@@ -95,7 +97,7 @@ def set_states(database: Database, *wanted: MessageState, **more: Any) -> None:
 
 
 @pytest.fixture
-def fail_webhooks(confirm_orders: Any, database: Database) -> Callable[[int], None]:
+def fail_webhooks(confirm_orders: ConfirmOrders, database: Database) -> Callable[[int], None]:
     """Confirm orders, and let the webhooks fail."""
 
     def fail_webhooks(count: int) -> None:
@@ -129,12 +131,12 @@ def outcomes(browser: Browser, url: str) -> dict[str, int]:
 def test_outage_of_two_hours_is_resent_and_reported(
     ravi: Browser,
     meera: Browser,
-    confirm: Any,
-    arrive: Any,
-    deliver: Any,
-    network: Any,
+    confirm: Confirm,
+    arrive: Arrive,
+    deliver: Deliver,
+    network: Network,
     session: Session,
-    move_clock: Any,
+    move_clock: MoveClock,
     run_jobs: Callable[[], bool],
 ) -> None:
     """Support finds the outage, resends everything since ten o'clock and reads the report."""
@@ -186,7 +188,11 @@ def test_outage_of_two_hours_is_resent_and_reported(
 
 
 def test_unsuccessful_resend_shows_the_attempt_and_the_state_of_the_webhook(
-    ravi: Browser, confirm_orders: Any, deliver: Any, network: Any, run_jobs: Callable[[], bool]
+    ravi: Browser,
+    confirm_orders: ConfirmOrders,
+    deliver: Deliver,
+    network: Network,
+    run_jobs: Callable[[], bool],
 ) -> None:
     network.behave("status", status=503)
     confirm_orders(2)
@@ -212,9 +218,9 @@ def test_unsuccessful_resend_shows_the_attempt_and_the_state_of_the_webhook(
 
 def test_list_of_jobs_counts_only_the_newest_resends(
     ravi: Browser,
-    confirm_orders: Any,
-    deliver: Any,
-    network: Any,
+    confirm_orders: ConfirmOrders,
+    deliver: Deliver,
+    network: Network,
     run_jobs: Callable[[], bool],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -231,7 +237,7 @@ def test_list_of_jobs_counts_only_the_newest_resends(
 
 
 def test_report_keeps_the_state_before_the_resend(
-    ravi: Browser, confirm_orders: Any, database: Database, pause_partner: Any
+    ravi: Browser, confirm_orders: ConfirmOrders, database: Database, pause_partner: PausePartner
 ) -> None:
     """States are those that the list of webhooks shows, also for a skipped webhook of a paused partner."""
     confirm_orders(3)
@@ -247,11 +253,11 @@ def test_report_keeps_the_state_before_the_resend(
 
 def test_plan_lists_skipped_webhooks_with_reasons(
     ravi: Browser,
-    confirm_orders: Any,
+    confirm_orders: ConfirmOrders,
     database: Database,
     session: Session,
-    deliver: Any,
-    network: Any,
+    deliver: Deliver,
+    network: Network,
     run_jobs: Callable[[], bool],
 ) -> None:
     confirm_orders(6)
@@ -279,7 +285,7 @@ def test_plan_lists_skipped_webhooks_with_reasons(
 
 
 def test_bulk_resend_blockers_equal_those_of_a_single_resend(
-    confirm_orders: Any, database: Database, session: Session, partner: Partner
+    confirm_orders: ConfirmOrders, database: Database, session: Session, partner: Partner
 ) -> None:
     """The SQL of the preview and ``resend_blocker`` agree on every message."""
     confirm_orders(4)
@@ -322,12 +328,12 @@ def test_bulk_resend_blockers_equal_those_of_a_single_resend(
 
 def test_bulk_resend_of_a_filter_resends_all_matching(
     ravi: Browser,
-    confirm_orders: Any,
+    confirm_orders: ConfirmOrders,
     database: Database,
     session: Session,
-    deliver: Any,
-    run_jobs: Any,
-    network: Any,
+    deliver: Deliver,
+    run_jobs: RunJobs,
+    network: Network,
 ) -> None:
     confirm_orders(4)
     set_states(
@@ -363,10 +369,10 @@ def test_bulk_resend_resumes_after_a_restart(
     ravi: Browser,
     fail_webhooks: Any,
     session: Session,
-    monkeypatch: Any,
+    monkeypatch: pytest.MonkeyPatch,
     run_one_batch: Any,
-    run_jobs: Any,
-    deliver: Any,
+    run_jobs: RunJobs,
+    deliver: Deliver,
 ) -> None:
     fail_webhooks(5)
     monkeypatch.setattr(resends, "BATCH", 2)
@@ -385,10 +391,10 @@ def test_bulk_resend_can_be_canceled(
     ravi: Browser,
     fail_webhooks: Any,
     session: Session,
-    monkeypatch: Any,
+    monkeypatch: pytest.MonkeyPatch,
     run_one_batch: Any,
-    run_jobs: Any,
-    deliver: Any,
+    run_jobs: RunJobs,
+    deliver: Deliver,
 ) -> None:
     fail_webhooks(3)
     monkeypatch.setattr(resends, "BATCH", 1)
@@ -410,7 +416,7 @@ def test_unresponsive_partner_gets_one_webhook_at_a_time_until_it_responds(
     session: Session,
     partner: Partner,
     request_batch: Any,
-    deliver: Any,
+    deliver: Deliver,
 ) -> None:
     fail_webhooks(4)
     with database.writing() as writing:
@@ -431,10 +437,10 @@ def test_waiting_bulk_resend_does_not_block_other_jobs(
     ravi: Browser,
     fail_webhooks: Any,
     session: Session,
-    monkeypatch: Any,
-    run_jobs: Any,
-    deliver: Any,
-    move_clock: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    run_jobs: RunJobs,
+    deliver: Deliver,
+    move_clock: MoveClock,
 ) -> None:
     fail_webhooks(3)
     monkeypatch.setattr(resends, "REQUESTED_MAX", 1)
@@ -453,7 +459,12 @@ def test_waiting_bulk_resend_does_not_block_other_jobs(
 
 
 def test_bulk_resend_requests_no_more_than_the_limit_per_partner(
-    ravi: Browser, fail_webhooks: Any, session: Session, monkeypatch: Any, request_batch: Any, deliver: Any
+    ravi: Browser,
+    fail_webhooks: Any,
+    session: Session,
+    monkeypatch: pytest.MonkeyPatch,
+    request_batch: Any,
+    deliver: Deliver,
 ) -> None:
     fail_webhooks(5)
     monkeypatch.setattr(resends, "REQUESTED_MAX", 2)
@@ -467,7 +478,7 @@ def test_bulk_resend_requests_no_more_than_the_limit_per_partner(
 
 @pytest.mark.sqlite
 def test_start_of_an_outage_is_suggested_while_a_partner_is_failing(
-    ravi: Browser, confirm_orders: Any, network: Any, deliver: Any, move_clock: Any
+    ravi: Browser, confirm_orders: ConfirmOrders, network: Network, deliver: Deliver, move_clock: MoveClock
 ) -> None:
     def suggested(query: str = "") -> str:
         return str(ravi.get(PLAN + query).one("#tried_since")["value"])
@@ -483,7 +494,9 @@ def test_start_of_an_outage_is_suggested_while_a_partner_is_failing(
 
 
 @pytest.mark.sqlite
-def test_paused_webhook_says_when_it_is_sent(ravi: Browser, confirm_orders: Any, pause_partner: Any) -> None:
+def test_paused_webhook_says_when_it_is_sent(
+    ravi: Browser, confirm_orders: ConfirmOrders, pause_partner: PausePartner
+) -> None:
     confirm_orders(1)
     pause_partner()
     page = ravi.get("/webhooks")
@@ -498,7 +511,9 @@ def test_preview_without_webhooks_says_so(ravi: Browser) -> None:
 
 
 @pytest.mark.sqlite
-def test_bulk_resend_skips_paused_partners(ravi: Browser, fail_webhooks: Any, pause_partner: Any) -> None:
+def test_bulk_resend_skips_paused_partners(
+    ravi: Browser, fail_webhooks: Any, pause_partner: PausePartner
+) -> None:
     fail_webhooks(1)
     pause_partner()
     assert "Resume it first" in ravi.get(f"{PLAN}?state=failed").visible_text
@@ -511,10 +526,10 @@ def test_delivered_webhooks_are_resent_only_with_the_permission(
     asha: Browser,
     order_id: int,
     message_id: str,
-    deliver: Any,
-    network: Any,
+    deliver: Deliver,
+    network: Network,
     session: Session,
-    run_jobs: Any,
+    run_jobs: RunJobs,
 ) -> None:
     deliver()
     url = f"{PLAN}?ids={message_id}&delivered=1"
@@ -535,7 +550,7 @@ def test_delivered_webhooks_are_resent_only_with_the_permission(
 
 @pytest.mark.sqlite
 def test_reader_without_the_permission_cannot_bulk_resend(
-    meera: Browser, asha: Browser, confirm_orders: Any
+    meera: Browser, asha: Browser, confirm_orders: ConfirmOrders
 ) -> None:
     confirm_orders(1)
     for browser in (meera, asha):
@@ -544,7 +559,12 @@ def test_reader_without_the_permission_cannot_bulk_resend(
 
 
 def test_resend_command_creates_the_same_report(
-    app: Flask, ravi: Browser, confirm_orders: Any, database: Database, session: Session, deliver: Any
+    app: Flask,
+    ravi: Browser,
+    confirm_orders: ConfirmOrders,
+    database: Database,
+    session: Session,
+    deliver: Deliver,
 ) -> None:
     confirm_orders(3)
     set_states(database, MessageState.FAILED, MessageState.FAILED, MessageState.DELIVERED)
@@ -560,7 +580,7 @@ def test_resend_command_creates_the_same_report(
 
 
 def test_outage_includes_recent_earlier_webhooks_and_no_old_ones(
-    ravi: Browser, confirm: Any, arrive: Any, deliver: Any, network: Any, move_clock: Any
+    ravi: Browser, confirm: Confirm, arrive: Arrive, deliver: Deliver, network: Network, move_clock: MoveClock
 ) -> None:
     orders = arrive(2)
     network.behave("status", status=503)

@@ -17,7 +17,18 @@ from app.delivery.models import Attempt, Message, MessageState
 from app.partners.models import Partner
 from app.webhooks import queries
 from app.webhooks.presenters import message_sentence
+from tests.fixture_types import (
+    Arrive,
+    ChangePartner,
+    ClaimOne,
+    Confirm,
+    ConfirmOrders,
+    Deliver,
+    MoveClock,
+    Resend,
+)
 from tests.people import Browser, one
+from tests.serving import Network
 
 
 def ids(page: Any) -> list[str]:
@@ -31,7 +42,7 @@ def ids(page: Any) -> list[str]:
 
 
 def test_webhook_list_is_newest_first_with_stable_pages(
-    confirm: Any, meera: Browser, arrive: Any, monkeypatch: pytest.MonkeyPatch
+    confirm: Confirm, meera: Browser, arrive: Arrive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "app.webhooks.queries.message_page.__kwdefaults__", {"limit": 2, "extra_conditions": ()}
@@ -53,7 +64,7 @@ def test_webhook_list_is_newest_first_with_stable_pages(
 
 
 def test_supplier_staff_see_the_messages_of_their_own_ids_only(
-    asha: Browser, confirm_orders: Any, omar: Browser
+    asha: Browser, confirm_orders: ConfirmOrders, omar: Browser
 ) -> None:
     confirm_orders(3)
     assert len(ids(asha.get("/webhooks"))) == 3
@@ -67,7 +78,7 @@ def test_supplier_staff_see_the_messages_of_their_own_ids_only(
 
 @pytest.mark.sqlite
 def test_webhook_without_scripts_has_a_refresh_link(
-    asha: Browser, message_id: str, order_id: int, deliver: Any
+    asha: Browser, message_id: str, order_id: int, deliver: Deliver
 ) -> None:
     for url in (f"/webhooks/{message_id}", f"/orders/{order_id}"):
         assert asha.get(asha.get(url).one("noscript a")["href"]).one("noscript a")["href"] == url
@@ -117,7 +128,7 @@ def test_webhook_json_has_the_documented_fields(meera: Browser, refused: str) ->
 
 
 def test_tabs_count_webhooks_of_the_reader_and_keep_other_filters(
-    confirm: Any, arrive: Any, refused: str, meera: Browser, omar: Browser
+    confirm: Confirm, arrive: Arrive, refused: str, meera: Browser, omar: Browser
 ) -> None:
     confirm(arrive(2)[1])
     page = meera.get("/webhooks?partner=Bharat+Connect&state=refused")
@@ -181,7 +192,9 @@ def test_unknown_filter_value_is_ignored_with_a_notice(
             assert "ignored" in page.visible_text
 
 
-def test_support_resends_with_a_reason(ravi: Browser, refused: str, deliver: Any, session: Session) -> None:
+def test_support_resends_with_a_reason(
+    ravi: Browser, refused: str, deliver: Deliver, session: Session
+) -> None:
     action = f"/webhooks/{refused}/resend"
     fields = {**ravi.fill(f"/webhooks/{refused}", action), "reason": "Fixed by the partner"}
     response = ravi.send(action, fields)
@@ -196,7 +209,7 @@ def test_support_resends_with_a_reason(ravi: Browser, refused: str, deliver: Any
 
 @pytest.mark.sqlite
 def test_attempts_name_the_request_that_caused_them(
-    ravi: Browser, refused: str, deliver: Any, session: Session
+    ravi: Browser, refused: str, deliver: Deliver, session: Session
 ) -> None:
     action = f"/webhooks/{refused}/resend"
     resent = ravi.submit(f"/webhooks/{refused}", action, reason="Fixed")
@@ -218,7 +231,7 @@ def test_resend_without_a_reason_is_rejected(ravi: Browser, refused: str, sessio
 
 
 @pytest.mark.sqlite
-def test_delivered_webhook_is_not_resent(ravi: Browser, deliver: Any, refused: str) -> None:
+def test_delivered_webhook_is_not_resent(ravi: Browser, deliver: Deliver, refused: str) -> None:
     action = f"/webhooks/{refused}/resend"
     fields = {**ravi.fill(f"/webhooks/{refused}", action), "reason": "Again"}
     ravi.send(action, fields)
@@ -239,7 +252,13 @@ def test_reader_without_the_permission_has_no_resend_button(
 
 @pytest.mark.sqlite
 def test_support_cancels_a_queued_webhook_and_the_order_reopens(
-    asha: Browser, message_id: str, ravi: Browser, order_id: int, deliver: Any, network: Any, session: Session
+    asha: Browser,
+    message_id: str,
+    ravi: Browser,
+    order_id: int,
+    deliver: Deliver,
+    network: Network,
+    session: Session,
 ) -> None:
     page, action = f"/webhooks/{message_id}", f"/webhooks/{message_id}/withdraw"
     fields = ravi.fill(page, action)
@@ -265,7 +284,7 @@ def test_support_cancels_a_queued_webhook_and_the_order_reopens(
 
 @pytest.mark.sqlite
 def test_cancel_of_a_queued_resend_keeps_the_delivery(
-    message_id: str, ravi: Browser, deliver: Any, resend: Any, claim_one: Any, session: Session
+    message_id: str, ravi: Browser, deliver: Deliver, resend: Resend, claim_one: ClaimOne, session: Session
 ) -> None:
     deliver()
     page, action = f"/webhooks/{message_id}", f"/webhooks/{message_id}/withdraw"
@@ -306,11 +325,11 @@ def test_only_support_cancels_and_only_unfinished_webhooks(
 @pytest.mark.sqlite
 def test_failed_webhook_links_to_diagnostics(
     asha: Browser,
-    confirm: Any,
+    confirm: Confirm,
     ravi: Browser,
-    arrive: Any,
-    deliver: Any,
-    network: Any,
+    arrive: Arrive,
+    deliver: Deliver,
+    network: Network,
     session: Session,
     partner: Partner,
 ) -> None:
@@ -325,7 +344,7 @@ def test_failed_webhook_links_to_diagnostics(
 
 
 @pytest.mark.sqlite
-def test_state_refreshes_until_it_is_final(asha: Browser, message_id: str, deliver: Any) -> None:
+def test_state_refreshes_until_it_is_final(asha: Browser, message_id: str, deliver: Deliver) -> None:
     url = f"/webhooks/{message_id}/state"
     waiting = asha.get(f"/webhooks/{message_id}")
     assert waiting.page.select(f"[data-hx-get^='{url}']")
@@ -339,7 +358,7 @@ def test_state_refreshes_until_it_is_final(asha: Browser, message_id: str, deliv
 
 @pytest.mark.sqlite
 def test_partner_response_is_shown_escaped(
-    message_id: str, meera: Browser, deliver: Any, network: Any
+    message_id: str, meera: Browser, deliver: Deliver, network: Network
 ) -> None:
     network.behave("refuse", times=1, error_dtl="<script>alert(1)</script><b data-hx-get=/logout>")
     deliver()
@@ -351,7 +370,13 @@ def test_partner_response_is_shown_escaped(
 
 @pytest.mark.sqlite
 def test_attempt_as_curl_command_runs_in_a_shell(
-    confirm: Any, ravi: Browser, order_id: int, deliver: Any, network: Any, session: Session, tmp_path: Any
+    confirm: Confirm,
+    ravi: Browser,
+    order_id: int,
+    deliver: Deliver,
+    network: Network,
+    session: Session,
+    tmp_path: Any,
 ) -> None:
     confirm(order_id, remarks="It is Asha's: $HOME, 50% & `date`; ok")
     deliver()
@@ -375,7 +400,7 @@ def test_attempt_as_curl_command_runs_in_a_shell(
 
 @pytest.mark.sqlite
 def test_each_masked_header_has_its_own_variable(
-    message_id: str, ravi: Browser, deliver: Any, change_partner: Any
+    message_id: str, ravi: Browser, deliver: Deliver, change_partner: ChangePartner
 ) -> None:
     change_partner(headers=[["X-Api-Key", "a-secret-of-ours"], ["X-Client", "another-secret"]])
     deliver()
@@ -388,7 +413,7 @@ def test_each_masked_header_has_its_own_variable(
 
 @pytest.mark.sqlite
 def test_secret_echoed_by_the_partner_is_not_stored(
-    confirm: Any, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
+    confirm: Confirm, meera: Browser, arrive: Arrive, deliver: Deliver, network: Network, session: Session
 ) -> None:
     network.behave("refuse", times=1, error_cd="BPR012", error_dtl="Key a-secret-of-ours is odd")
     confirm(arrive(1)[0])
@@ -406,7 +431,12 @@ def test_secret_echoed_by_the_partner_is_not_stored(
 
 @pytest.mark.sqlite
 def test_two_attempts_are_compared_line_by_line(
-    message_id: str, meera: Browser, deliver: Any, network: Any, session: Session, move_clock: Any
+    message_id: str,
+    meera: Browser,
+    deliver: Deliver,
+    network: Network,
+    session: Session,
+    move_clock: MoveClock,
 ) -> None:
     network.behave("status", times=1, status=503)
     deliver()
@@ -427,7 +457,13 @@ def test_two_attempts_are_compared_line_by_line(
 
 
 def test_last_successful_delivery_is_shown_within_the_readers_scope(
-    confirm: Any, omar: Browser, meera: Browser, arrive: Any, deliver: Any, network: Any, session: Session
+    confirm: Confirm,
+    omar: Browser,
+    meera: Browser,
+    arrive: Arrive,
+    deliver: Deliver,
+    network: Network,
+    session: Session,
 ) -> None:
     orders = arrive(3)  # the third is of Bearings, Omar's supplier
     confirm(orders[0])
@@ -475,7 +511,7 @@ def test_webhook_is_found_by_object_id_and_partner_reference(
 
 
 def test_body_search_runs_in_steps_and_shows_its_range(
-    confirm: Any, meera: Browser, arrive: Any, session: Session, monkeypatch: pytest.MonkeyPatch
+    confirm: Confirm, meera: Browser, arrive: Arrive, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, order_id in enumerate(arrive(4)):
         confirm(order_id, remarks="the needle" if number == 0 else "hay")
@@ -503,7 +539,7 @@ def test_filter_chips_are_removed_one_by_one(meera: Browser, refused: str) -> No
 
 
 def test_webhook_list_shows_duration_and_requester_of_the_last_attempt(
-    ravi: Browser, refused: str, deliver: Any
+    ravi: Browser, refused: str, deliver: Deliver
 ) -> None:
     row = ravi.get("/webhooks").one("tbody tr")
     assert "Automatic" in row.get_text(" ") and "ms" in row.get_text(" ")
@@ -516,7 +552,7 @@ def test_webhook_list_shows_duration_and_requester_of_the_last_attempt(
 @pytest.mark.sqlite
 @pytest.mark.parametrize("simulator", ["", "http://127.0.0.1:1"])
 def test_simulator_link_is_only_for_its_partner(
-    app: Flask, asha: Browser, network: Any, refused: str, session: Session, simulator: str
+    app: Flask, asha: Browser, network: Network, refused: str, session: Session, simulator: str
 ) -> None:
     order_id = session.get_one(Message, refused).order_id
     simulator_page = f"{network.url}/received/{refused}"
@@ -536,7 +572,7 @@ def poll_url(page: Any) -> str:
 
 
 def test_open_list_polls_the_number_of_new_webhooks(
-    confirm: Any, meera: Browser, arrive: Any, deliver: Any, monkeypatch: pytest.MonkeyPatch
+    confirm: Confirm, meera: Browser, arrive: Arrive, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "app.webhooks.queries.message_page.__kwdefaults__", {"limit": 2, "extra_conditions": ()}
@@ -568,7 +604,9 @@ def test_open_list_polls_the_number_of_new_webhooks(
         assert poll_url(meera.get(url, headers=HTMX)) == url
 
 
-def test_new_webhooks_are_counted_within_the_readers_scope(confirm_orders: Any, omar: Browser) -> None:
+def test_new_webhooks_are_counted_within_the_readers_scope(
+    confirm_orders: ConfirmOrders, omar: Browser
+) -> None:
     url = poll_url(omar.get("/webhooks"))
     confirm_orders(3)
     shown = len(ids(omar.get("/webhooks")))
@@ -589,7 +627,7 @@ def test_list_shows_the_reason_of_a_refusal_in_the_words_of_the_partner(ravi: Br
 
 
 def test_webhooks_with_one_shared_reason_are_a_group(
-    asha: Browser, confirm: Any, ravi: Browser, arrive: Any, network: Any, deliver: Any
+    asha: Browser, confirm: Confirm, ravi: Browser, arrive: Arrive, network: Network, deliver: Deliver
 ) -> None:
     ids = arrive(4)
     confirm(ids[0])

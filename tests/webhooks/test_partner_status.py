@@ -18,7 +18,17 @@ from app.orders.models import PurchaseOrder
 from app.partners import service as partner_service
 from app.partners.models import Partner
 from app.webhooks.partner_status import PartnerState, last_delivery_times, partner_statuses
+from tests.fixture_types import (
+    Arrive,
+    ChangePartner,
+    Confirm,
+    ConfirmOrders,
+    Deliver,
+    MoveClock,
+    PausePartner,
+)
 from tests.people import BEARINGS, TRIVENI, Browser
+from tests.serving import Network
 
 BANNER = "[data-partner-failing]"
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -53,7 +63,12 @@ def test_partner_is_failing_after_failures_in_a_row_until_a_success() -> None:
 
 
 def test_partner_with_503_responses_fails_and_recovers(
-    confirm_orders: Any, network: Any, deliver: Any, move_clock: Any, state: Any, ravi: Browser
+    confirm_orders: ConfirmOrders,
+    network: Network,
+    deliver: Deliver,
+    move_clock: MoveClock,
+    state: Any,
+    ravi: Browser,
 ) -> None:
     confirm_orders(5)
     assert state() is PartnerState.ACTIVE
@@ -77,7 +92,7 @@ def test_partner_with_503_responses_fails_and_recovers(
 
 @pytest.mark.sqlite
 def test_fewer_failures_than_the_setting_are_only_a_delay(
-    confirm_orders: Any, network: Any, deliver: Any, state: Any, ravi: Browser
+    confirm_orders: ConfirmOrders, network: Network, deliver: Deliver, state: Any, ravi: Browser
 ) -> None:
     confirm_orders(2)
     network.behave("status", status=503)
@@ -91,7 +106,13 @@ def test_fewer_failures_than_the_setting_are_only_a_delay(
 
 @pytest.mark.sqlite
 def test_setting_decides_how_many_failures_count(
-    database: Database, arrive: Any, confirm: Any, network: Any, deliver: Any, session: Session, ravi: Browser
+    database: Database,
+    arrive: Arrive,
+    confirm: Confirm,
+    network: Network,
+    deliver: Deliver,
+    session: Session,
+    ravi: Browser,
 ) -> None:
     assert SessionSettings.of(session).failing_after == 3
     database.settings = replace(database.settings, failing_after=1)
@@ -104,7 +125,12 @@ def test_setting_decides_how_many_failures_count(
 @pytest.mark.sqlite
 @pytest.mark.parametrize("status", [401, 429])
 def test_rejected_keys_and_rate_limits_are_not_failing(
-    status: int, confirm_orders: Any, network: Any, deliver: Any, move_clock: Any, state: Any
+    status: int,
+    confirm_orders: ConfirmOrders,
+    network: Network,
+    deliver: Deliver,
+    move_clock: MoveClock,
+    state: Any,
 ) -> None:
     confirm_orders(4)
     network.behave("status", status=status)
@@ -114,10 +140,10 @@ def test_rejected_keys_and_rate_limits_are_not_failing(
 
 @pytest.mark.sqlite
 def test_only_readers_with_waiting_webhooks_see_the_banner(
-    arrive: Any,
-    confirm: Any,
-    network: Any,
-    deliver: Any,
+    arrive: Arrive,
+    confirm: Confirm,
+    network: Network,
+    deliver: Deliver,
     session: Session,
     asha: Browser,
     omar: Browser,
@@ -141,7 +167,7 @@ def test_only_readers_with_waiting_webhooks_see_the_banner(
 
 @pytest.mark.sqlite
 def test_failing_partner_is_red_in_partners_and_health(
-    confirm_orders: Any, network: Any, deliver: Any, ravi: Browser
+    confirm_orders: ConfirmOrders, network: Network, deliver: Deliver, ravi: Browser
 ) -> None:
     confirm_orders(3)
     network.behave("status", status=503)
@@ -152,7 +178,7 @@ def test_failing_partner_is_red_in_partners_and_health(
 
 
 def test_last_delivery_is_that_of_each_partner(
-    database: Database, arrive: Any, confirm: Any, deliver: Any, session: Session, partner: Partner
+    database: Database, arrive: Arrive, confirm: Confirm, deliver: Deliver, session: Session, partner: Partner
 ) -> None:
     confirm(arrive(1)[0])
     deliver()
@@ -164,7 +190,12 @@ def test_last_delivery_is_that_of_each_partner(
 
 
 def test_paused_partner_is_not_failing(
-    pause_partner: Any, confirm_orders: Any, network: Any, deliver: Any, state: Any, ravi: Browser
+    pause_partner: PausePartner,
+    confirm_orders: ConfirmOrders,
+    network: Network,
+    deliver: Deliver,
+    state: Any,
+    ravi: Browser,
 ) -> None:
     confirm_orders(3)
     network.behave("status", status=503)
@@ -174,12 +205,12 @@ def test_paused_partner_is_not_failing(
 
 
 def test_support_gets_one_item_with_its_next_steps(
-    change_partner: Any,
-    arrive: Any,
-    confirm: Any,
-    network: Any,
-    deliver: Any,
-    move_clock: Any,
+    change_partner: ChangePartner,
+    arrive: Arrive,
+    confirm: Confirm,
+    network: Network,
+    deliver: Deliver,
+    move_clock: MoveClock,
     partner: Partner,
     ravi: Browser,
     meera: Browser,
@@ -210,7 +241,13 @@ def test_support_gets_one_item_with_its_next_steps(
 
 @pytest.mark.sqlite
 def test_polling_pages_update_the_banner(
-    arrive: Any, confirm: Any, network: Any, deliver: Any, move_clock: Any, asha: Browser, ravi: Browser
+    arrive: Arrive,
+    confirm: Confirm,
+    network: Network,
+    deliver: Deliver,
+    move_clock: MoveClock,
+    asha: Browser,
+    ravi: Browser,
 ) -> None:
     ids = arrive(3)
     messages = [confirm(order_id) for order_id in ids]
