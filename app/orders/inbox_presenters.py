@@ -31,6 +31,12 @@ class Queue:
     title: str
     is_exact: bool
 
+    def count(self, counts: QueueCounts) -> int | None:
+        """How many orders of the list need a response, counted up to ``COUNT_MAX``; None if not counted."""
+        if not self.is_exact:
+            return None
+        return int(getattr(counts, "needs_response" if self.name == "all" else self.name))
+
 
 QUEUE_TITLES = {
     "overdue": "Overdue",
@@ -87,8 +93,8 @@ def queue_summary(queue: Queue, counts: QueueCounts | None, shown: int, *, first
 
     ``counts`` is None if they were not queried; ``first`` and ``last`` say which page is shown.
     """
-    if counts and queue.is_exact and queue.name != "all":
-        total: int = getattr(counts, queue.name)
+    total = queue.count(counts) if counts and queue.name != "all" else None
+    if counts and total is not None:
         late = f", {counts.overdue} overdue" if queue.name == "needs_response" and counts.overdue else ""
         return pluralize_capped(total, "order") + (late if total < COUNT_MAX else "")
     if not first:

@@ -12,7 +12,7 @@ from werkzeug.datastructures import MultiDict
 
 from app.accounts import access
 from app.accounts.access import Permission
-from app.db.filters import Page
+from app.db.filters import COUNT_MAX, Page
 from app.network.text import whole_number
 from app.orders import bulk_response, inbox_presenters, inbox_queries, list_navigation, queries
 from app.orders.forms import OrderFilterForm
@@ -81,14 +81,19 @@ def _load(list_request: ListRequest) -> ListPage:
         can_select=any(row.can_select for row in rows),
         context={
             "list_query": inbox_presenters.list_query(list_request.query),
-            "matching": _matching(list_request) if can_respond and has_more else 0,
+            "matching": _matching(list_request, work_queue, counts) if can_respond and has_more else 0,
             "matching_max": bulk_response.ORDERS_MAX,
         },
     )
 
 
-def _matching(list_request: ListRequest) -> int:
+def _matching(
+    list_request: ListRequest, work_queue: inbox_presenters.Queue, counts: queries.QueueCounts | None
+) -> int:
     """How many orders of the whole list need a response, for the button that selects all of them."""
+    known = work_queue.count(counts) if counts else None
+    if known is not None and known < COUNT_MAX:
+        return known
     filters, most = order_filter(list_request.filters), bulk_response.ORDERS_MAX + 1
     return list_navigation.open_count(web.db(), access.visible_suppliers(), filters, most=most)
 

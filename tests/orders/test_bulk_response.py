@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,11 +11,12 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app import clock
 from app.audit.models import AuditAction, AuditEntry
 from app.background import worker
 from app.db import Database
 from app.orders import bulk_queries, bulk_response, bulk_routes, inbox_queries
-from app.orders.models import BulkItem, Decision, PurchaseOrder
+from app.orders.models import BulkItem, Decision, PurchaseOrder, ResponseState
 from app.ui.numbers import money
 from tests.fixture_types import Arrive, Deliver, MoveClock, PausePartner, RunJobs
 from tests.people import HTMX, Browser, fields_of, one
@@ -365,6 +367,27 @@ def test_inbox_offers_all_orders_that_match(
     page = asha.get("/orders?answer=open")
     assert page.one("[form=select-matching]").get_text() == "Select all 5 that match"
     assert fields_of(page.one("#select-matching"))["list"] == "answer=open"
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("query", ["", "answer=open", "due=overdue", "due=soon", "answer=changed"])
+def test_inbox_and_its_fragment_offer_as_many_orders(
+    asha: Browser,
+    arrive: Any,
+    session: Session,
+    pages: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    query: str,
+) -> None:
+    now = clock.now()
+    for number, order_id in enumerate(arrive(9)):
+        deadline = now + timedelta(hours=(-1, 1, 9)[number % 3])
+        response = ResponseState.CHANGED if number < 5 else ResponseState.NONE
+        set_order(session, order_id, respond_by=deadline, response=response)
+    monkeypatch.setattr(inbox_queries.order_page, "__kwdefaults__", {"limit": 1})
+    asha.get(f"/orders?{query}")
+    asha.get(f"/orders?{query}", headers=HTMX)
+    assert pages[0]["matching"] == pages[1]["matching"] > 1
 
 
 def test_all_orders_of_a_list_are_planned_in_pages(
