@@ -167,7 +167,7 @@ def _log_text(message: Message) -> str:
         return ""
     is_refusal = message.note_code in (MessageNote.ATTEMPT, MessageNote.LATE_REFUSAL)
     if message.state is MessageState.REFUSED and is_refusal and message.error_dtl.strip():
-        # The state says that the partner refused it, and the column has room for the reason only.
+        # The state says that the partner refused it, and the column is too narrow for a sentence.
         code = f" ({message.error_cd})" if message.error_cd else ""
         return message.error_dtl.strip().rstrip(".") + code
     return message_summary(message)
