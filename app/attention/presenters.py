@@ -17,7 +17,7 @@ from app.delivery.models import Message, MessageState
 from app.delivery.retry_policy import Reason
 from app.inbound.presenters import effect_chip, effect_sentence, inbound_kind
 from app.network.text import pluralize
-from app.partners.models import Partner
+from app.partners.models import Partner, PauseCode
 from app.partners.presenters import pause_sentence
 from app.ui import web
 from app.ui.chips import Chip
@@ -198,7 +198,9 @@ def _next_steps_of_partner(status: PartnerStatus) -> list[NextStep]:
     page = url_for("partners.partner", partner_id=partner.id)
     diagnostics = NextStep("Run diagnostics", url_for("partners.diagnostics", partner_id=partner.id))
     if status.state is PartnerState.PAUSED:
-        return [NextStep("Resume partner", page), diagnostics]
+        steps = [NextStep("Resume partner", page), diagnostics]
+        # What the app paused has a cause that resuming does not change.
+        return steps if partner.pause_code is PauseCode.NONE else steps[::-1]
     if status.state is PartnerState.FAILING:
         return [diagnostics, NextStep("Pause partner", f"{page}#pause")]
     failed = failed_count(web.db(), partner.id)

@@ -194,6 +194,13 @@ class Day:
     times: list[datetime]
 
 
+_STEPS_BEFORE_RESUMING = {
+    PauseCode.NONE: "Resume when the partner is ready. Queued webhooks are then sent.",
+    PauseCode.CREDENTIALS: "Correct the key or the URL, send a test, then resume.",
+    PauseCode.GONE: "Ask the partner for its new URL, send a test, then resume.",
+}
+
+
 def status_card(status: PartnerStatus) -> StatusCard:
     """The state of a partner and the next step."""
     partner, backlog = status.partner, status.waiting
@@ -206,7 +213,7 @@ def status_card(status: PartnerStatus) -> StatusCard:
             text=pause_sentence(partner),
             queue=queue,
             queue_state=PAUSED,
-            next_step="Resume when the partner is ready. Queued webhooks are then sent.",
+            next_step=_STEPS_BEFORE_RESUMING[partner.pause_code],
         )
     if status.outage:
         return StatusCard(

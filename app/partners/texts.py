@@ -7,7 +7,7 @@ from app.tasks.mail import mail_line
 
 PAUSE_SENTENCES = {
     PauseCode.GONE: "{url} returned 410 (gone).",
-    PauseCode.CREDENTIALS: "{count} responses in a row rejected the key or the URL ({status}).",
+    PauseCode.CREDENTIALS: "The partner rejected the key or the URL {count} times in a row ({status}).",
 }
 
 

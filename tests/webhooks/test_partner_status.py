@@ -204,6 +204,19 @@ def test_paused_partner_is_not_failing(
     assert state() is PartnerState.PAUSED and not banners(ravi)
 
 
+@pytest.mark.sqlite
+def test_partner_that_rejects_the_key_is_paused_until_the_key_is_corrected(
+    confirm_orders: Any, network: Any, deliver: Any, partner: Partner, ravi: Browser
+) -> None:
+    confirm_orders(3)
+    network.behave("status", status=401)
+    deliver()
+    page = ravi.get(f"/partners/{partner.id}")
+    assert "The partner rejected the key or the URL 3 times in a row (401)." in page.visible_text
+    assert "Correct the key or the URL" in page.one(".next-step").get_text()
+    assert ravi.get("/attention").one(".attention-item a.btn").get_text() == "Run diagnostics"
+
+
 def test_support_gets_one_item_with_its_next_steps(
     change_partner: ChangePartner,
     arrive: Arrive,
