@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from app.audit.models import AuditAction, AuditEntry, AuditObject, AuditSeal
@@ -16,9 +16,9 @@ from app.db.filters import (
     FilterContext,
     Page,
     conditions_of,
-    count_rows,
     distinct_values,
     page_of,
+    row_count,
     where,
 )
 from app.db.text_search import TextIndex, matching_ids
@@ -97,11 +97,15 @@ def actors(session: Session) -> list[str]:
     return [name for name in distinct_values(session, AuditEntry.actor, most=ACTORS_MAX) if name]
 
 
+_NEWER_COUNT = row_count(select(AuditEntry.id).where(AuditEntry.id > bindparam("last_id")))
+"""Built once, since every page of the trail runs it."""
+
+
 def seal_status(session: Session) -> SealStatus:
     """How far the trail is sealed; counts at most ``COUNT_MAX`` newer entries."""
     newest = last_seal(session)
-    newer = select(AuditEntry.id).where(AuditEntry.id > (newest.last_id if newest else 0))
-    return SealStatus(newest, count_rows(session, newer))
+    since = session.scalar(_NEWER_COUNT, {"last_id": newest.last_id if newest else 0})
+    return SealStatus(newest, since or 0)
 
 
 def _containing(session: Session, text: str) -> list[ColumnElement[bool]]:
