@@ -96,7 +96,7 @@ class InvalidCursor(ValueError):
 # Built once, since building them takes longer than running them.
 _LISTED = select(PurchaseOrder).options(
     contains_eager(PurchaseOrder.partner).load_only(*LISTED),
-    with_assignee(),
+    with_assignee().load_only(Person.username, Person.full_name),
     undefer(PurchaseOrder.is_retrying),
 )
 _NEWEST_REVISION_ID = select(func.max(Revision.id))
