@@ -182,6 +182,26 @@ def test_changed_values_align_with_the_old_ones(
     page.goto(f"{site}/orders/{answered[0]}")
     ends = page.locator(".line-items tbody td.num").evaluate_all(ENDS)
     assert ends and set(ends) == {0}
+    page.set_viewport_size({"width": 390, "height": 844})
+    margins = page.locator(".line-items .col-quantity ins").evaluate_all(
+        "(added) => added.map((value) => getComputedStyle(value).marginRight)"
+    )
+    assert margins and set(margins) == {"0px"}, "on phones the unit follows it"
+
+
+def test_button_to_respond_stays_on_one_line_on_a_phone(
+    page: Page,
+    site: str,
+    sign_in: Callable[[str], None],
+    answered: list[int],
+    move_clock: Callable[..., None],
+) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    move_clock(hours=25)
+    sign_in("asha")
+    page.goto(f"{site}/orders/{answered[2]}")
+    page.locator(".jump-bar time").evaluate("(time) => (time.textContent = '29 min overdue')")
+    assert page.locator(".jump-bar .btn").evaluate("(button) => button.offsetHeight") < 50
 
 
 def test_times_are_not_broken_across_lines(
