@@ -39,7 +39,7 @@ def sent(arrive: Arrive, confirm: Confirm, deliver: Deliver, network: Network, m
 @pytest.mark.usefixtures("sent")
 def test_success_rate_is_the_same_on_the_page_of_the_partner(meera: Browser, partner: Partner) -> None:
     page = meera.get(f"/partners/{partner.id}")
-    assert page.one("dt:-soup-contains-own('Success rate, last 24 h') + dd").get_text() == "75.0%"
+    assert page.one("dt:-soup-contains-own('Success rate, last 24\xa0h') + dd").get_text() == "75.0%"
 
 
 @pytest.mark.usefixtures("sent")
