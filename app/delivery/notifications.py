@@ -65,6 +65,7 @@ def notify_paused(session: Session, partner_id: int, reason: PauseCode, params: 
         name=name,
         after={"reason": reason.value, **params},
     )
+    _notify_affected(session, partner_id, Event.PARTNER_PAUSED)
     if not is_on(session):
         return
     url = link(session, f"/partners/{partner_id}")

@@ -20,7 +20,7 @@ LABELS = {
     Category.ORDERS: "New and changed orders",
     Category.DEADLINES: f"Deadlines in the next {SOON_HOURS} hours",
     Category.RESPONSES: "Refused and failed responses",
-    Category.PARTNERS: "Failing partners",
+    Category.PARTNERS: "Failing and paused partners",
 }
 CATEGORIES = {
     Role.SUPPLIER: set(Category),

@@ -35,6 +35,7 @@ class Event(StrEnum):
     RESPONSE_REFUSED = "response_refused"
     RESPONSE_FAILED = "response_failed"
     PARTNER_FAILING = "partner_failing"
+    PARTNER_PAUSED = "partner_paused"
     PARTNER_RECOVERED = "partner_recovered"
 
     @property
@@ -52,6 +53,7 @@ _CATEGORIES = {
     Event.RESPONSE_REFUSED: Category.RESPONSES,
     Event.RESPONSE_FAILED: Category.RESPONSES,
     Event.PARTNER_FAILING: Category.PARTNERS,
+    Event.PARTNER_PAUSED: Category.PARTNERS,
     Event.PARTNER_RECOVERED: Category.PARTNERS,
 }
 

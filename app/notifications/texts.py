@@ -21,6 +21,7 @@ TEXTS = {
     Event.RESPONSE_REFUSED: "The response to {title} was refused",
     Event.RESPONSE_FAILED: "The response to {title} could not be delivered",
     Event.PARTNER_FAILING: "{title} is failing",
+    Event.PARTNER_PAUSED: "{title} was paused automatically",
     Event.PARTNER_RECOVERED: "{title} has recovered",
 }
 

@@ -99,6 +99,18 @@ def test_refused_response_notifies_supplier_and_outage_notifies_support(
     assert "/webhooks?partner=Bharat%20Connect" in session.scalars(paths).all()
 
 
+def test_automatic_pause_notifies_support_and_staff_once(
+    arrive: Arrive, confirm: Confirm, network: Network, deliver: Deliver, session: Session
+) -> None:
+    ids = arrive(4)
+    network.behave("status", status=401)
+    for order_id in ids:
+        confirm(order_id)
+    deliver()
+    for username in ("ravi", "asha"):
+        assert events_of(session, username).count(Event.PARTNER_PAUSED) == 1
+
+
 def test_near_deadline_notifies_once(
     database: Database, arrive: Arrive, move_clock: MoveClock, session: Session
 ) -> None:
