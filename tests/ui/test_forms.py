@@ -16,6 +16,7 @@ from werkzeug.datastructures import MultiDict
 from wtforms.validators import InputRequired, Length, NumberRange, Optional, Regexp
 
 import app as package
+from app.ui.fields import choices
 from app.ui.forms import ERROR_TEXTS, OTHER_ERROR, FlaskForm, Form
 
 VALUES = ("", " ", "\u200b", "x", "x" * 70_000, "-1", "1e999", "²", "2026-13-01", "99999999999999999999")
@@ -95,7 +96,7 @@ def test_no_text_of_the_library_is_shown(app: Flask, cls: type[Any]) -> None:
                 assert not error.startswith(tuple(prefixes)), (value, error)
 
 
-STATES = [("a", "A")]
+STATES = choices([("a", "A")])
 
 
 @pytest.mark.parametrize(
