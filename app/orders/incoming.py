@@ -47,7 +47,7 @@ from app.orders.totals import order_totals
 TOTAL_DIGITS_MAX = 60
 TEXT_MAX = 1_000
 """Characters of a subject or name in lists; the document shows all of it."""
-DONE = {Status.CANCELLED: "cancelled", Status.CLOSED: "closed"}
+DONE = {Status.CANCELLED: "canceled", Status.CLOSED: "closed"}
 CANCEL_REASONS = {
     Status.CANCELLED: CancelReason.ORDER_CANCELED,
     Status.CLOSED: CancelReason.ORDER_CLOSED,
@@ -90,7 +90,7 @@ def apply_edit(session: Session, order: PurchaseOrder, message: ReqEdit, receipt
     """Record the buyer's change as the order's next version.
 
     Only the version guards against concurrent changes: the status that the message names may lag behind a
-    response that is being sent. The webhook of the earlier response is canceled unless it is delivered (see
+    response that is being sent. The webhook of the earlier response is canceled unless it has ended (see
     ``cancel`` in ``delivery.service``), and the order needs a response again.
     """
     sent = message.purchase_order

@@ -8,12 +8,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy.orm import Session
 
+from app.background import handlers
 from app.db import Database
 from app.tasks import service as task_service
-from app.tasks.models import ATTEMPTS_MAX, Job, JobNote, JobState, Task
-from app.tasks.presenters import job_note
+from app.tasks.models import ATTEMPTS_MAX, MAIL, Job, JobNote, JobState, Task
+from app.tasks.presenters import KINDS, job_note
 from app.tasks.worker import LEASE, WAIT_AFTER_FAILURE, Chore, TaskFailed, TaskRun, Worker
 from tests.fixture_types import MoveClock
 from tests.people import Browser
@@ -267,6 +269,11 @@ def test_queued_job_is_canceled_immediately(ravi: Browser, session: Session, cre
     job_id = create_job()
     cancel(ravi, job_id)
     assert stored(session, job_id).state is JobState.CANCELED
+
+
+def test_each_kind_of_job_has_a_title_and_a_result(app: Flask) -> None:
+    kinds = {kind for kind in handlers(app.extensions["settings"]) if not kind.startswith(MAIL)}
+    assert kinds == KINDS.keys()
 
 
 def test_people_see_their_own_jobs_and_support_sees_all(
