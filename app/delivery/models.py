@@ -52,6 +52,8 @@ NEEDS_ATTENTION = (
 """
 PAUSED = "held"
 """The state shown for a queued message while its partner is paused."""
+RETRYING = "retrying"
+"""The state shown for a queued message that had an attempt."""
 LIVE = (MessageState.PENDING, MessageState.SENDING)
 FINAL = tuple(state for state in MessageState if state not in LIVE)
 
@@ -311,12 +313,12 @@ class Message(Base):
 
     @hybrid_property
     def labeled_state(self) -> str:
-        """The state that pages show: that of the row, or ``PAUSED`` or ``retrying`` if it is pending.
+        """The state that pages show: that of the row, or ``PAUSED`` or ``RETRYING`` if it is pending.
 
         In SQL it needs a join with the partner.
         """
         if self.state is MessageState.PENDING and not self.is_paused and self.attempts_made:
-            return "retrying"
+            return RETRYING
         return self.state_shown
 
     @labeled_state.inplace.expression
@@ -325,7 +327,7 @@ class Message(Base):
         is_pending = cls.state == MessageState.PENDING
         return case(
             (cls.is_paused, PAUSED),
-            (and_(is_pending, cls.attempts_made > 0), "retrying"),
+            (and_(is_pending, cls.attempts_made > 0), RETRYING),
             else_=type_coerce(cls.state, String),
         )
 

@@ -11,6 +11,7 @@ from app import clock
 from app.accounts import access
 from app.accounts.models import Person
 from app.accounts.permissions import Permission
+from app.delivery.models import RETRYING, MessageState
 from app.network.reference_codes import gst_state_label, unit_name
 from app.network.vocabulary import DeviceTag, Status, SupplierResponse, is_known_status
 from app.orders.decisions import ResponseBlocker
@@ -51,11 +52,11 @@ RESPONSE_VERBS = {
 DELIVERY_LABELS = {
     Delivery.NONE: "No webhook",
     Delivery.PENDING: "Queued or retrying",
-    Delivery.SENDING: MESSAGE_STATES["sending"].label,
-    Delivery.DELIVERED: MESSAGE_STATES["delivered"].label,
-    Delivery.REFUSED: MESSAGE_STATES["refused"].label,
-    Delivery.FAILED: MESSAGE_STATES["failed"].label,
-    Delivery.CANCELED: MESSAGE_STATES["cancelled"].label,
+    Delivery.SENDING: MESSAGE_STATES[MessageState.SENDING].label,
+    Delivery.DELIVERED: MESSAGE_STATES[MessageState.DELIVERED].label,
+    Delivery.REFUSED: MESSAGE_STATES[MessageState.REFUSED].label,
+    Delivery.FAILED: MESSAGE_STATES[MessageState.FAILED].label,
+    Delivery.CANCELED: MESSAGE_STATES[MessageState.CANCELED].label,
 }
 """Labels of the inbox filter; a chip shows the state of the message itself."""
 BLOCKER_SENTENCES = {
@@ -139,7 +140,7 @@ def delivery_chip(order: PurchaseOrder) -> Chip | None:
     if order.delivery is Delivery.NONE:
         return None
     if order.delivery_shown == Delivery.PENDING and order.is_retrying:
-        return MESSAGE_STATES["retrying"]
+        return MESSAGE_STATES[RETRYING]
     return MESSAGE_STATES[order.delivery_shown]
 
 

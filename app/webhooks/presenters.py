@@ -13,7 +13,16 @@ from app import clock
 from app.accounts import access
 from app.accounts.permissions import Permission
 from app.delivery.call_result import Detail, DetailCode
-from app.delivery.models import PAUSED, Attempt, CancelReason, Message, MessageNote, MessageState, Trigger
+from app.delivery.models import (
+    PAUSED,
+    RETRYING,
+    Attempt,
+    CancelReason,
+    Message,
+    MessageNote,
+    MessageState,
+    Trigger,
+)
 from app.delivery.presenters import detail_sentence
 from app.delivery.resend_blocker import ResendBlocker
 from app.delivery.retry_policy import ACCEPTED_OUTCOMES, REFUSED_OUTCOMES, Reason
@@ -24,15 +33,15 @@ from app.partners.presenters import pause_sentence
 from app.ui import web
 from app.ui.chips import Chip
 
-MESSAGE_STATES = {
-    "pending": Chip("waiting", "Queued"),
-    "retrying": Chip("waiting", "Retrying"),
+MESSAGE_STATES: dict[str, Chip] = {
+    MessageState.PENDING: Chip("waiting", "Queued"),
+    RETRYING: Chip("waiting", "Retrying"),
     PAUSED: Chip("warn", "Paused"),
-    "sending": Chip("waiting", "Sending"),
-    "delivered": Chip("ok", "Delivered"),
-    "refused": Chip("refused", "Refused"),
-    "failed": Chip("bad", "Failed"),
-    "cancelled": Chip("quiet", "Canceled"),
+    MessageState.SENDING: Chip("waiting", "Sending"),
+    MessageState.DELIVERED: Chip("ok", "Delivered"),
+    MessageState.REFUSED: Chip("refused", "Refused"),
+    MessageState.FAILED: Chip("bad", "Failed"),
+    MessageState.CANCELED: Chip("quiet", "Canceled"),
 }
 """Labels and tones of ``Message.labeled_state``."""
 
@@ -353,7 +362,7 @@ def is_scheduled(message: Message) -> bool:
 
 def suggests_diagnostics(message: Message) -> bool:
     """Whether the reader may run diagnostics, and they could explain the state."""
-    has_problem = message.labeled_state in (MessageState.FAILED, PAUSED, "retrying")
+    has_problem = message.labeled_state in (MessageState.FAILED, PAUSED, RETRYING)
     return has_problem and access.can(Permission.SEND_TEST)
 
 
