@@ -21,6 +21,8 @@ _WORDS = {
     "object": "object",
     "array": "list",
 }
+_MARKED = re.compile(r"(`|\*\*)(.+?)\1")
+_TAGS = {"`": Markup("<code>{}</code>"), "**": Markup("<strong>{}</strong>")}
 
 NO_AUTOMATIC_OPTIONS: dict[str, Any] = {"provide_automatic_options": False}
 """Route options below ``/api/``: no automatic OPTIONS, so that only documented methods are allowed."""
@@ -97,9 +99,11 @@ def marked(text: str) -> Markup:
 
 def phrase(text: str) -> Markup:
     """The same for a single paragraph, without the `<p>`."""
-    html = str(escape(" ".join(text.split())))
-    html = re.sub(r"`([^`]+)`", r"<code>\1</code>", html)
-    return Markup(re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", html))  # noqa: S704 - escaped above
+    before, *marks = _MARKED.split(" ".join(text.split()))
+    html = escape(before)
+    for mark, inner, after in zip(marks[::3], marks[1::3], marks[2::3], strict=True):
+        html += _TAGS[mark].format(inner) + escape(after)
+    return html
 
 
 def _message(document: Mapping[str, Any], path: str, operation: Mapping[str, Any]) -> Message:
