@@ -102,8 +102,8 @@ class Durations:
     def percentile(self, share: float) -> float | None:
         """The milliseconds that a ``share`` (0 to 1) of all durations do not exceed; None without durations.
 
-        The value is interpolated within its bucket, as Prometheus does it, but never exceeds the longest
-        duration that the sum allows: each percentile of a single duration is at most that duration.
+        The value is interpolated within its bucket, as Prometheus does it, and at most the sum of all
+        durations: otherwise a single duration of 6 s would have a percentile of up to 10 s.
         """
         rank = share * self.count
         lower_bound, below = 0.0, 0
@@ -112,19 +112,9 @@ class Durations:
                 if upper_bound == math.inf:
                     return lower_bound
                 interpolated = lower_bound + (upper_bound - lower_bound) * (rank - below) / (count - below)
-                return min(interpolated, self._longest_possible())
+                return min(interpolated, self.milliseconds)
             lower_bound, below = upper_bound, count
         return None
-
-    def _longest_possible(self) -> float:
-        """The sum of all durations, less the lower bounds of all others."""
-        others, lower_bound, longest_from, below = 0.0, 0.0, 0.0, 0
-        for upper_bound, count in zip(BUCKETS.values(), self.counts, strict=True):
-            if count > below:
-                others += lower_bound * (count - below)
-                longest_from = lower_bound
-            lower_bound, below = upper_bound, count
-        return self.milliseconds - others + longest_from
 
 
 @dataclass(slots=True)
