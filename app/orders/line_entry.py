@@ -21,6 +21,7 @@ NUMBER_MAX = Decimal(10) ** 12
 DECIMALS_MAX = 3
 """Decimals of a quantity or price, as the partner contract has them; more if the order has more."""
 YEARS = range(2000, 2100)
+ALL_REJECTED = "Every line is rejected. Choose Reject instead."
 
 
 @dataclass(slots=True)
@@ -87,7 +88,7 @@ def response_mismatch(kind: str, responses: Sequence[LineResponse], line_count: 
     if kind == SupplierResponse.REJECT and responses and rejected < line_count:
         return "Reject applies to the whole order. Choose Confirm to reject only some of its lines."
     if kind != SupplierResponse.REJECT and rejected and rejected == line_count:
-        return "Every line is rejected. Choose Reject instead."
+        return ALL_REJECTED
     return ""
 
 
@@ -157,7 +158,7 @@ def _number(entered: EnteredLine, name: str, ordered: Decimal | None, label: str
     elif number >= NUMBER_MAX:
         entered.errors[name] = f"The {label} is too large."
     elif _decimals(number) > decimals:
-        entered.errors[name] = f"The {label} has more than {decimals} decimals."
+        entered.errors[name] = f"The {label} has more than {decimals} decimal places."
     else:
         return number
     return ordered

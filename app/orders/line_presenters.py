@@ -17,7 +17,7 @@ from app.network.reference_codes import unit_label
 from app.network.text import pluralize, search_key, whole_number
 from app.network.vocabulary import SupplierResponse
 from app.orders.document_presenters import TOTAL_LABELS, LinePages, line_counts, line_pages
-from app.orders.line_entry import EnteredLine, EnteredSplit
+from app.orders.line_entry import ALL_REJECTED, EnteredLine, EnteredSplit
 from app.orders.line_responses import (
     SPLITS_MAX,
     LineAction,
@@ -169,7 +169,7 @@ def _sentence(summary: ResponseSummary, kind: str, who: str) -> str:
     confirmed_lines = summary.lines - summary.rejected
     if not confirmed_lines:
         if kind != SupplierResponse.REJECT:
-            return "Every line is rejected. Choose Reject instead."
+            return ALL_REJECTED
         return f"{who} {verb} {_all_lines(summary.lines)}."
     lines = (
         pluralize(summary.lines, "line")
